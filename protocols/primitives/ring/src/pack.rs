@@ -62,12 +62,12 @@ fn check(bytes: &[u8], count: usize, bits: u32) -> Result<(), Error> {
     if !(1..=64).contains(&bits) {
         return Err(Error::Width { bits });
     }
-    let used = count.checked_mul(bits as usize).unwrap_or(usize::MAX);
+    let used = count.saturating_mul(bits as usize);
     if bytes.len() != used.div_ceil(8) {
         return Err(Error::PackedLength { got: bytes.len(), want: used.div_ceil(8), count, bits });
     }
     match bytes.last() {
-        Some(last) if used % 8 != 0 && last >> (used % 8) != 0 => Err(Error::Padding),
+        Some(last) if !used.is_multiple_of(8) && last >> (used % 8) != 0 => Err(Error::Padding),
         _ => Ok(()),
     }
 }
