@@ -38,6 +38,12 @@ impl FixedPoint {
         (f64::from(x) * f64::from(self.scale_bits).exp2()).round() as i64
     }
 
+    /// round(2^scale_bits / area): what an average pool multiplies the sum of a window of `area` numbers with.
+    #[must_use]
+    pub fn reciprocal(self, area: usize) -> i64 {
+        (f64::from(self.scale_bits).exp2() / area as f64).round() as i64
+    }
+
     /// The real number a fixed-point integer stands for.
     #[must_use]
     pub fn decode(self, x: i64) -> f64 {
@@ -79,6 +85,12 @@ impl Window {
                 .then(|| (padded[i] - self.kernel[i]) / self.stride[i] + 1)
         };
         Some([one(0)?, one(1)?])
+    }
+
+    /// The constant that turns a window's sum into its average at double scale: round(2^scale_bits / (kh * kw)).
+    #[must_use]
+    pub fn average_factor(&self, format: FixedPoint) -> i64 {
+        format.encode(1.0 / self.kernel.iter().product::<usize>() as f32)
     }
 }
 

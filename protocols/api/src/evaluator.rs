@@ -48,7 +48,7 @@ impl<K: Kernels> Evaluator<K> {
                 Op::Relu => self.kernels.relu(&graph, i, x)?,
                 Op::MaxPool { .. } => self.kernels.max_pool(&graph, i, x)?,
                 Op::AvgPool { .. } => self.kernels.avg_pool(&graph, i, x)?,
-                Op::Add => self.kernels.add(&graph, x, value(1)?)?,
+                Op::Add => self.kernels.add(&graph, i, x, value(1)?)?,
                 Op::Flatten => flatten(x)?,
             };
             values.push(Some(out));

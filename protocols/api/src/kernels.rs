@@ -76,7 +76,7 @@ pub trait Kernels: Send {
     ///
     /// # Errors
     /// If the peer fails.
-    fn add(&mut self, graph: &Graph, x: &Share, y: &Share) -> Result<Share>;
+    fn add(&mut self, graph: &Graph, index: usize, x: &Share, y: &Share) -> Result<Share>;
 
     /// Opens the scores to the client: (n, classes) there, `None` at the server.
     ///
