@@ -1,0 +1,23 @@
+//! Records: what a run leaves behind. One folder per `bench run`, appended to and never edited, and read back by
+//! `bench check` and `bench report`. `results/SCHEMA.md` explains every column; a test keeps it and this module together.
+
+mod folder;
+mod rows;
+#[cfg(test)]
+pub(crate) mod samples;
+mod utc;
+
+pub(crate) use folder::{Folder, Recorder, folder_name};
+pub(crate) use rows::{LinkGate, Machine, Method, PhaseRow, RunRow, Status};
+pub(crate) use utc::{utc_date, utc_now};
+
+/// Name of the file with one row per repetition.
+pub(crate) const RUNS_CSV: &str = "runs.csv";
+/// Name of the file with one row per run, party, phase and operator.
+pub(crate) const PHASES_CSV: &str = "phases.csv";
+/// Name of the file that describes the machine.
+pub(crate) const MACHINE_TOML: &str = "machine.toml";
+/// Name of the copy of the experiment.
+pub(crate) const EXPERIMENT_TOML: &str = "experiment.toml";
+/// Name of the log.
+pub(crate) const LOG_TXT: &str = "log.txt";
