@@ -116,6 +116,7 @@ fn phases(run_id: &str, n: u64) -> Vec<PhaseRow> {
     ] {
         for party in ["client", "server"] {
             let client = party == "client";
+            let (sent, received) = if client { (up, down) } else { (down, up) };
             rows.push(PhaseRow {
                 run_id: run_id.into(),
                 party: party.into(),
@@ -124,9 +125,9 @@ fn phases(run_id: &str, n: u64) -> Vec<PhaseRow> {
                 calls: 1,
                 wall_ns: 10_000_000 * n,
                 cpu_ns: 8_000_000 * n,
-                sent_bytes: if client { up } else { down },
-                recv_bytes: if client { down } else { up },
-                messages: rounds.max(1),
+                sent_bytes: sent,
+                recv_bytes: received,
+                messages: if sent > 0 { rounds.max(1) } else { 0 },
                 rounds: if client { rounds } else { 0 },
             });
         }
