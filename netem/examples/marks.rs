@@ -7,18 +7,21 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use si_netem::{Effort, Link, LinkSeen, Profile, fresh_transfer, gate, probe_client, probe_server};
+use si_netem::{Effort, Link, LinkSeen, Profile, fresh_transfer, gate, probe_client, probe_profile, probe_server};
 use si_wire::{Channel, Meter, TcpTransport};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const BYTES: usize = 100_000_000;
+const MESSAGE_BYTES: usize = 1_000_000;
 
 fn main() {
     if let [_, address, rate, rtt, tcp] = &std::env::args().collect::<Vec<_>>()[..] {
         return serve(address.parse().unwrap(), &profile(rate.parse().unwrap(), rtt.parse().unwrap(), tcp == "true"));
     }
     println!("load average {}", std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
-    println!("\n100 MB in one message and a byte back, best and worst of 3; pings: p50 (p99); CPU of both processes\n");
+    println!(
+        "\n100 MB in messages of 1 MB and a byte back, best and worst of 3; pings: p50 (p99); CPU of both processes\n"
+    );
     let line = |c: [&str; 7]| {
         println!("{:>14} {:>8} {:>22} {:>10} {:>10} {:>10} {:>11}", c[0], c[1], c[2], c[3], c[4], c[5], c[6]);
     };
@@ -54,6 +57,13 @@ fn main() {
         println!("{mbps:>14} Mbit/s {rtt_us:>6} us RTT: {fresh:.2} ms, closed form {form:.2} ms");
         verdict(&seen, &p);
     }
+    println!("\nThe quick probe of each profile, between two threads\n");
+    for p in Profile::built_in().unwrap() {
+        let start = Instant::now();
+        let seen = probe_profile(&p, Effort::Quick).unwrap();
+        println!("{:>14} {:.2} s, {} pings", p.name, start.elapsed().as_secs_f64(), seen.pings);
+        verdict(&seen, &p);
+    }
 }
 
 fn profile(rate_bits_per_s: u64, rtt_us: u64, tcp_slow_start: bool) -> Profile {
@@ -61,8 +71,8 @@ fn profile(rate_bits_per_s: u64, rtt_us: u64, tcp_slow_start: bool) -> Profile {
 }
 
 fn verdict(seen: &LinkSeen, p: &Profile) {
-    let duplex = seen.duplex_mbps.unwrap_or(f64::NAN);
-    print!("{:>14} up {:.1}, down {:.1}, duplex {duplex:.1} Mbit/s; ", "", seen.up_mbps, seen.down_mbps);
+    let duplex = seen.duplex_mbps.map_or(String::new(), |d| format!(", duplex {d:.1}"));
+    print!("{:>14} up {:.1}, down {:.1}{duplex} Mbit/s; ", "", seen.up_mbps, seen.down_mbps);
     println!("gate: {}", gate(seen, p).map_or_else(|off| off.join("; "), |()| "passed".into()));
 }
 
@@ -71,17 +81,20 @@ fn serve(address: SocketAddr, p: &Profile) {
     let transport = TcpTransport::connect("client", address, TIMEOUT).unwrap();
     let mut channel = Channel::new(Link::new(p).unwrap().wrap(Box::new(transport)), Meter::new());
     probe_server(&mut channel).unwrap();
-    while let Ok(data) = channel.recv(BYTES) {
-        assert_eq!(data.len(), BYTES);
+    while let Ok(first) = channel.recv(MESSAGE_BYTES) {
+        let mut bytes = first.len();
+        while bytes < BYTES {
+            bytes += channel.recv(MESSAGE_BYTES).unwrap().len();
+        }
         channel.send(&[1]).unwrap();
         channel.flush().unwrap();
     }
 }
 
 fn hundred_megabytes(channel: &mut Channel) -> Duration {
-    let data = vec![1; BYTES];
+    let data = vec![1; MESSAGE_BYTES];
     let start = Instant::now();
-    channel.send(&data).unwrap();
+    (0..BYTES / MESSAGE_BYTES).for_each(|_| channel.send(&data).unwrap());
     channel.recv(1).unwrap();
     start.elapsed()
 }

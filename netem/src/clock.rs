@@ -6,9 +6,13 @@
 use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// How long before the moment sleeping gives way to spinning (local): the kernel's default timer slack is 50 us, so a
-/// plain sleep would be late by about that.
-const SPIN_NS: u64 = 60_000;
+/// How long before the moment sleeping gives way to spinning (local): a sleep is late by the kernel's default timer
+/// slack of 50 us, which is meant to be used up here, and by the wake-up. Some 60 us are left to spin at most.
+const SPIN_NS: u64 = 110_000;
+
+/// How long before the moment a long sleep is broken (local): a processor that slept for milliseconds wakes up 0.1 to
+/// 0.3 ms late, one that slept for less does not.
+const LIGHT_SLEEP_NS: u64 = 500_000;
 
 /// Nanoseconds on CLOCK_MONOTONIC.
 pub(crate) fn now_ns() -> u64 {
@@ -26,12 +30,17 @@ pub(crate) fn sleep_until(at_ns: u64) {
     }
 }
 
-/// Sleeps until exactly `at_ns`, spinning at the end.
-pub(crate) fn wait_until(at_ns: u64) {
+/// Sleeps until exactly `at_ns`, spinning at the end. Returns for how long it spun.
+pub(crate) fn wait_until(at_ns: u64) -> u64 {
+    sleep_until(at_ns.saturating_sub(LIGHT_SLEEP_NS));
     sleep_until(at_ns.saturating_sub(SPIN_NS));
-    while now_ns() < at_ns {
+    let woken_ns = now_ns();
+    let mut now = woken_ns;
+    while now < at_ns {
         std::hint::spin_loop();
+        now = now_ns();
     }
+    now - woken_ns
 }
 
 /// A number that differs, but for accident, between processes that do not share the clock: other host, other boot,
@@ -64,10 +73,11 @@ mod tests {
             sleep_until(at);
             assert!(now_ns() >= at);
             let at = now_ns() + ns;
-            wait_until(at);
+            let spun = wait_until(at);
             assert!(now_ns() >= at);
+            assert!(spun <= now_ns() + ns - at);
         }
-        wait_until(0); // long past
+        assert_eq!(wait_until(0), 0); // long past
     }
 
     #[test]

@@ -36,7 +36,7 @@ const SETTLED: f64 = 1.03;
 /// How much time a probe may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Before a run: below half a second on a LAN of 0.3 ms, about 1.5 s on a WAN of 40 ms.
+    /// Before a run: 0.3 s on a LAN of 0.3 ms, 1 s on a WAN of 40 ms, 2 s if that has slow start.
     Quick,
     /// To characterise a link: also 1 KB pings, a fresh megabyte and a transfer both ways at once; some seconds.
     Full,

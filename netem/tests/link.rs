@@ -201,11 +201,13 @@ fn a_truncated_segment_ends_with_the_transport_s_timeout() {
 #[test]
 fn loopback_is_the_transport_itself_and_unbuilt_means_are_named() {
     let (mut raw, b) = memory_pair("client", "server", TIMEOUT);
-    let mut b = Link::new(&Profile::named("loopback").unwrap()).unwrap().wrap(b);
+    let link = Link::new(&Profile::named("loopback").unwrap()).unwrap();
+    let mut b = link.wrap(b);
     raw.send(vec![1, 2]).unwrap();
     let mut seen = [0; 2];
     b.recv(&mut seen).unwrap();
     assert_eq!(seen, [1, 2]);
+    assert_eq!(link.spin_time(), Duration::ZERO);
     for means in [Means::Netem, Means::Tun] {
         let p = Profile { means, ..profile(400_000_000, 1_000) };
         let e = Link::new(&p).err().unwrap();
