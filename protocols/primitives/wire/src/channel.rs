@@ -60,7 +60,13 @@ impl Channel {
     pub fn send(&mut self, payload: &[u8]) -> Result<()> {
         assert!(payload.len() <= MAX_MESSAGE_BYTES, "a message of {} bytes must be split", payload.len());
         self.out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-        self.out.extend_from_slice(payload);
+        // In parts, so that a long message is on its way while the rest of it is still being copied.
+        for part in payload.chunks(HAND_OVER_BYTES) {
+            if self.out.len() >= HAND_OVER_BYTES {
+                self.flush()?;
+            }
+            self.out.extend_from_slice(part);
+        }
         self.meter.sent(FRAME_HEADER_BYTES + payload.len());
         self.sent_since_recv = true;
         if self.out.len() >= HAND_OVER_BYTES { self.flush() } else { Ok(()) }

@@ -99,6 +99,18 @@ impl TcpTransport {
         Ok(Self { peer: peer.to_owned(), stream, queue: Some(queue), writer: Some(writer), write_error, timeout })
     }
 
+    /// Bounds every further wait for the peer by `timeout`, in place of the limit that was set for connecting.
+    ///
+    /// # Errors
+    /// If the system refuses the socket options.
+    pub fn set_timeout(&mut self, timeout: Duration) -> Result<()> {
+        let io = |source| Error::Io { what: format!("socket to {}", self.peer), source };
+        self.stream.set_read_timeout(Some(timeout)).map_err(io)?;
+        self.stream.set_write_timeout(Some(timeout)).map_err(io)?;
+        self.timeout = timeout;
+        Ok(())
+    }
+
     fn broken(&self) -> Error {
         match self.write_error.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(source) => Error::Io { what: format!("sending to {}", self.peer), source },
@@ -195,6 +207,13 @@ mod tests {
         assert!(matches!(a.recv(&mut [0]), Err(Error::Timeout { .. })));
         drop(b);
         assert!(matches!(a.recv(&mut [0]), Err(Error::Closed { .. })));
+    }
+
+    #[test]
+    fn the_limit_for_waiting_can_be_changed() {
+        let (mut a, _b) = pair(Duration::from_secs(60));
+        a.set_timeout(Duration::from_millis(50)).unwrap();
+        assert!(matches!(a.recv(&mut [0]), Err(Error::Timeout { waited, .. }) if waited.as_millis() == 50));
     }
 
     #[test]
