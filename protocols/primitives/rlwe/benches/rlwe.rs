@@ -1,0 +1,127 @@
+//! Kernels and whole layers. One thread; criterion's wall time. Layers: both parties together, weights already encoded.
+#![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros, and a failed step fails the benchmark")]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use si_rlwe::{CostWeights, Layer, LinearPlan, Params, Window, generate_keys};
+
+fn rng() -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(1)
+}
+
+fn conv(c: usize, hw: usize, m: usize, k: usize, stride: usize, padding: usize) -> Layer {
+    Layer {
+        batch: 1,
+        in_channels: c,
+        in_hw: [hw; 2],
+        out_channels: m,
+        kernel: [k; 2],
+        stride: [stride; 2],
+        padding: [padding; 4],
+        groups: 1,
+    }
+}
+
+fn numbers(len: usize, bits: u32) -> Vec<u64> {
+    (1..=len as u64).map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits)).collect()
+}
+
+fn weights(len: usize) -> Vec<i64> {
+    numbers(len, 9).iter().map(|&w| w as i64 - 256).collect()
+}
+
+/// One polynomial each way, every coefficient used: the cost of a ciphertext.
+fn kernels(c: &mut Criterion) {
+    for bits in [37, 41, 64] {
+        let params = Params::for_ring(bits).unwrap();
+        let id = |op: &str| BenchmarkId::new(op, format!("n={},primes={},bits={bits}", params.n(), params.primes()));
+        let mut rng = rng();
+        let (secret, public) = generate_keys(&params, &mut rng);
+        let layer = conv(1, if params.n() == 4096 { 64 } else { 90 }, 1, 1, 1, 0);
+        let plan = LinearPlan::new(&params, &layer, &CostWeights::default()).unwrap();
+        assert_eq!(plan.cost().products, 1);
+        let share = numbers(plan.input_len(), bits);
+        let encoded = plan.encode_weights(&[4096]).unwrap();
+        let query = plan.encrypt_part(&secret, 0, &share, &mut rng).unwrap();
+        let mut out = vec![0; plan.output_len()];
+        let answer = plan.answer_part(&public, &encoded, 0, &query, Some(&share), &mut out, &mut rng).unwrap();
+        let mut group = c.benchmark_group("rlwe");
+        group.bench_function(id("encrypt"), |b| {
+            b.iter(|| plan.encrypt_part(&secret, 0, black_box(&share), &mut rng).unwrap());
+        });
+        group.bench_function(id("decrypt"), |b| {
+            b.iter(|| plan.decrypt_part(&secret, 0, black_box(&answer), &mut out).unwrap());
+        });
+        group.bench_function(id("answer"), |b| {
+            b.iter(|| {
+                plan.answer_part(&public, &encoded, 0, black_box(&query), Some(&share), &mut out, &mut rng).unwrap()
+            });
+        });
+        group.finish();
+    }
+}
+
+/// Whole layers: encrypt, answer, decrypt. `encode_weights` apart.
+fn layers(c: &mut Criterion) {
+    let params = Params::for_ring(37).unwrap();
+    let named = [
+        ("cnn4-conv1-5x5-1-16-28", conv(1, 28, 16, 5, 1, 0)),
+        ("cnn4-conv2-5x5-16-16-12", conv(16, 12, 16, 5, 1, 0)),
+        ("cnn4-fc1-256-100", Layer::fully_connected(1, 256, 100)),
+        ("cnn4-fc2-100-10", Layer::fully_connected(1, 100, 10)),
+        ("3x3-64-64-56", conv(64, 56, 64, 3, 1, 1)),
+    ];
+    for (name, layer) in named {
+        let plan = LinearPlan::new(&params, &layer, &CostWeights::default()).unwrap();
+        eprintln!("{name}: {:?} {:?}", plan.window(), plan.cost());
+        let mut rng = rng();
+        let (secret, public) = generate_keys(&params, &mut rng);
+        let share = numbers(plan.input_len(), 37);
+        let plain = weights(plan.weight_len());
+        let encoded = plan.encode_weights(&plain).unwrap();
+        let mut group = c.benchmark_group("rlwe/conv");
+        group.sample_size(10);
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let queries = plan.encrypt(&secret, &share, &mut rng).unwrap();
+                let (answers, _) = plan.answer(&public, &encoded, &queries, Some(&share), &mut rng).unwrap();
+                plan.decrypt(&secret, &answers).unwrap()
+            });
+        });
+        group.bench_function(format!("{name}/weights"), |b| b.iter(|| plan.encode_weights(black_box(&plain)).unwrap()));
+        group.finish();
+    }
+}
+
+/// The slope over the number of ciphertexts and filters is the cost of a multiply-accumulate and of a weight.
+fn products(c: &mut Criterion) {
+    let params = Params::for_ring(37).unwrap();
+    let layer = conv(32, 64, 32, 1, 1, 0);
+    let window = Window { filters: 1, channels: 1, images: 1, out_rows: 64, out_cols: 64 };
+    let plan = LinearPlan::with_window(&params, &layer, window).unwrap();
+    let mut rng = rng();
+    let (secret, public) = generate_keys(&params, &mut rng);
+    let share = numbers(plan.input_len(), 37);
+    let plain = weights(plan.weight_len());
+    let encoded = plan.encode_weights(&plain).unwrap();
+    let query = plan.encrypt_part(&secret, 0, &share, &mut rng).unwrap();
+    let mut out = vec![0; plan.output_len()];
+    let mut group = c.benchmark_group("rlwe");
+    group.sample_size(10);
+    group.bench_function("answer/products=1024,answers=32", |b| {
+        b.iter(|| plan.answer_part(&public, &encoded, 0, black_box(&query), None, &mut out, &mut rng).unwrap());
+    });
+    group.bench_function("encode_weights/polys=1024", |b| b.iter(|| plan.encode_weights(black_box(&plain)).unwrap()));
+    group.finish();
+}
+
+fn short() -> Criterion {
+    Criterion::default().measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300))
+}
+
+criterion_group! { name = benches; config = short(); targets = kernels, products, layers }
+criterion_main!(benches);

@@ -1,0 +1,162 @@
+//! Sums of products of ciphertexts and weights at the roots: the inner loop of every linear layer.
+//!
+//! For one prime and one block of [`LANES`] positions, the sums over all ciphertexts stay in registers and are reduced once
+//! per 16 products. Operands are stored in the order in which the loop reads them: positions in blocks, within a block the
+//! ciphertexts (a then b) or the weights (answer by answer, ciphertext by ciphertext). A block of ciphertexts stays in the
+//! first cache while the weights of up to [`ANSWERS`] answers stream past it.
+
+use crate::modulus::Modulus;
+use crate::params::Params;
+use crate::poly::{Poly, Values};
+
+#[cfg(target_arch = "x86_64")]
+#[path = "mac_ifma.rs"]
+mod ifma;
+
+/// Positions per block: two registers of 8 words. *Local.*
+pub(crate) const LANES: usize = 16;
+
+/// Answers computed in one pass over the ciphertexts. *Local*: their sums wait for the inverse transform.
+pub(crate) const ANSWERS: usize = 8;
+
+/// The ciphertexts of a part at the roots, blocked: [prime][block][ciphertext][a, b][lane].
+pub(crate) struct Ciphertexts {
+    words: Vec<u64>,
+    count: usize,
+}
+
+/// Weight polynomials of up to [`ANSWERS`] answers at the roots, blocked: [prime][block][answer][ciphertext][lane].
+pub(crate) struct Weights {
+    words: Vec<u64>,
+    answers: usize,
+    count: usize,
+}
+
+/// The two halves of an answer at the roots.
+pub(crate) struct Sum {
+    pub(crate) a: Poly<Values>,
+    pub(crate) b: Poly<Values>,
+}
+
+fn store(params: &Params, poly: &Poly<Values>, words: &mut [u64], slot: usize, slots: usize) {
+    let blocks = params.n() / LANES;
+    for (row, words) in poly.rows(params).zip(words.chunks_exact_mut(blocks * slots * LANES)) {
+        for (from, to) in row.chunks_exact(LANES).zip(words.chunks_exact_mut(slots * LANES)) {
+            to[slot * LANES..(slot + 1) * LANES].copy_from_slice(from);
+        }
+    }
+}
+
+impl Ciphertexts {
+    pub(crate) fn new(params: &Params, count: usize) -> Self {
+        Self { words: vec![0; params.primes() * params.n() * 2 * count], count }
+    }
+
+    pub(crate) fn set(&mut self, params: &Params, index: usize, a: &Poly<Values>, b: &Poly<Values>) {
+        store(params, a, &mut self.words, 2 * index, 2 * self.count);
+        store(params, b, &mut self.words, 2 * index + 1, 2 * self.count);
+    }
+}
+
+impl Weights {
+    pub(crate) fn new(params: &Params, answers: usize, count: usize) -> Self {
+        Self { words: vec![0; params.primes() * params.n() * answers * count], answers, count }
+    }
+
+    pub(crate) fn set(&mut self, params: &Params, answer: usize, index: usize, weights: &Poly<Values>) {
+        store(params, weights, &mut self.words, answer * self.count + index, self.answers * self.count);
+    }
+
+    pub(crate) fn answers(&self) -> usize {
+        self.answers
+    }
+}
+
+/// sums[m] = sum over j of ciphertext j times weight (m, j), for every answer m.
+pub(crate) fn multiply(params: &Params, ciphertexts: &Ciphertexts, weights: &Weights, sums: &mut [Sum]) {
+    assert!(ciphertexts.count == weights.count && sums.len() == weights.answers, "operands of different layers");
+    let n = params.n();
+    let (ct_len, w_len) = (n * 2 * ciphertexts.count, n * weights.answers * weights.count);
+    for (i, limb) in params.limbs().iter().enumerate() {
+        let ct = &ciphertexts.words[i * ct_len..(i + 1) * ct_len];
+        let w = &weights.words[i * w_len..(i + 1) * w_len];
+        let mut rows: Vec<[&mut [u64]; 2]> =
+            sums.iter_mut().map(|s| [s.a.row_mut(params, i), s.b.row_mut(params, i)]).collect();
+        row(limb.modulus, params.scalar(), ciphertexts.count, ct, w, &mut rows);
+    }
+}
+
+/// One prime of [`multiply`].
+fn row(modulus: Modulus, scalar: bool, count: usize, ct: &[u64], w: &[u64], sums: &mut [[&mut [u64]; 2]]) {
+    #[cfg(target_arch = "x86_64")]
+    if !scalar && ifma::row(modulus, count, ct, w, sums) {
+        return;
+    }
+    let _ = scalar;
+    let per_answer = count * LANES;
+    let blocks = ct.chunks_exact(2 * per_answer).zip(w.chunks_exact(sums.len() * per_answer));
+    for (block, (ct, w)) in blocks.enumerate() {
+        let at = block * LANES..(block + 1) * LANES;
+        for (sum, w) in sums.iter_mut().zip(w.chunks_exact(per_answer)) {
+            let mut wide = [[0u128; LANES]; 2];
+            // 2^28 products of two 50-bit residues fit 128 bits.
+            for (ct, w) in ct.chunks_exact(2 * LANES).zip(w.chunks_exact(LANES)) {
+                for (half, ct) in wide.iter_mut().zip(ct.chunks_exact(LANES)) {
+                    for ((sum, &x), &y) in half.iter_mut().zip(ct).zip(w) {
+                        *sum += u128::from(x) * u128::from(y);
+                    }
+                }
+            }
+            for (half, wide) in sum.iter_mut().zip(wide) {
+                for (x, wide) in half[at.clone()].iter_mut().zip(wide) {
+                    *x = modulus.reduce_wide(wide);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::{Params, PrimeChain};
+    use crate::plain::PlainModulus;
+    use crate::prg::Prg;
+
+    #[test]
+    fn vector_and_scalar_kernels_agree_with_single_products() {
+        let t = PlainModulus::PowerOfTwo { bits: 16 };
+        for chain in [PrimeChain::Bits50(2), PrimeChain::Bits36(3)] {
+            for (answers, count) in [(1, 1), (3, 2), (2, 17), (1, 33)] {
+                let both = [false, true].map(|scalar| {
+                    let params = Params::with_kernels(4096, chain, t, scalar).unwrap();
+                    let mut prg = Prg::new(&[4; 32], count as u64);
+                    let cts: Vec<[Poly<Values>; 2]> =
+                        (0..count).map(|_| [(); 2].map(|()| Poly::uniform(&params, &mut prg))).collect();
+                    let (mut ct, mut w) = (Ciphertexts::new(&params, count), Weights::new(&params, answers, count));
+                    let mut sums: Vec<Sum> =
+                        (0..answers).map(|_| Sum { a: Poly::zero(&params), b: Poly::zero(&params) }).collect();
+                    let mut expected = vec![[Poly::<Values>::zero(&params), Poly::zero(&params)]; answers];
+                    for (j, [a, b]) in cts.iter().enumerate() {
+                        ct.set(&params, j, a, b);
+                        for (m, expected) in expected.iter_mut().enumerate() {
+                            let weight = Poly::uniform(&params, &mut prg);
+                            w.set(&params, m, j, &weight);
+                            expected[0].mul_accumulate(&params, a, &weight);
+                            expected[1].mul_accumulate(&params, b, &weight);
+                        }
+                    }
+                    multiply(&params, &ct, &w, &mut sums);
+                    for (sum, [a, b]) in sums.iter().zip(&expected) {
+                        assert!(sum.a.rows(&params).eq(a.rows(&params)), "{answers} x {count} scalar {scalar}");
+                        assert!(sum.b.rows(&params).eq(b.rows(&params)));
+                    }
+                    sums.iter()
+                        .flat_map(|s| s.b.rows(&params).flatten().copied().collect::<Vec<_>>())
+                        .collect::<Vec<_>>()
+                });
+                assert!(both[0] == both[1]);
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! [`super::row`] with AVX-512 IFMA: eight 52-bit multiply-adds an instruction. The scalar loop in `mac` is its twin.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::LANES;
+use crate::modulus::Modulus;
+
+/// Products between two reductions: 16 upper halves below 2^48, with carries, stay below 2^52.
+const RUN: usize = 16;
+
+/// Computes the sums if the processor can and p fits 50 bits; otherwise returns false and leaves them alone.
+pub(super) fn row(modulus: Modulus, count: usize, ct: &[u64], w: &[u64], sums: &mut [[&mut [u64]; 2]]) -> bool {
+    if modulus.bits() > 50 || !is_x86_feature_detected!("avx512f") || !is_x86_feature_detected!("avx512ifma") {
+        return false;
+    }
+    let per_answer = count * LANES;
+    let blocks = ct.len() / (2 * per_answer);
+    assert!(ct.len() == blocks * 2 * per_answer && w.len() == blocks * sums.len() * per_answer);
+    assert!(sums.iter().flatten().all(|s| s.len() == blocks * LANES));
+    // SAFETY: the features were detected, and the assertions are the contract of `blocks_ifma`.
+    unsafe { blocks_ifma(modulus.value(), count, blocks, ct, w, sums) };
+    true
+}
+
+/// Constants of the reduction modulo p < 2^50.
+#[derive(Clone, Copy)]
+struct Reducer {
+    p: __m512i,
+    p2: __m512i,
+    p4: __m512i,
+    mask: __m512i,
+    /// 2^52 mod p and floor of it times 2^52 / p.
+    upper: __m512i,
+    upper_quotient: __m512i,
+    /// floor(2^52 / p).
+    one_quotient: __m512i,
+}
+
+impl Reducer {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn new(p: u64) -> Self {
+        let splat = |x: u64| _mm512_set1_epi64(x as i64);
+        let upper = (1u64 << 52) % p;
+        Self {
+            p: splat(p),
+            p2: splat(2 * p),
+            p4: splat(4 * p),
+            mask: splat((1 << 52) - 1),
+            upper: splat(upper),
+            upper_quotient: splat(((u128::from(upper) << 52) / u128::from(p)) as u64),
+            one_quotient: splat((1 << 52) / p),
+        }
+    }
+
+    /// (total + low + 2^52 high) mod p, for total < p, low < 2^57 and high + low / 2^52 < 2^52.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn fold(&self, total: __m512i, low: __m512i, high: __m512i) -> __m512i {
+        let zero = _mm512_setzero_si512();
+        let high = _mm512_add_epi64(high, _mm512_srli_epi64::<52>(low));
+        let low = _mm512_and_si512(low, self.mask);
+        // Both remainders by an estimated quotient that is at most one short: below 2p each.
+        let q = _mm512_madd52hi_epu64(zero, high, self.upper_quotient);
+        let high =
+            _mm512_sub_epi64(_mm512_madd52lo_epu64(zero, high, self.upper), _mm512_madd52lo_epu64(zero, q, self.p));
+        let high = _mm512_and_si512(high, self.mask);
+        let q = _mm512_madd52hi_epu64(zero, low, self.one_quotient);
+        let low = _mm512_sub_epi64(low, _mm512_madd52lo_epu64(zero, q, self.p));
+        let low = _mm512_and_si512(low, self.mask);
+        // Below 5p; a difference that wraps round is the larger of the two.
+        let x = _mm512_add_epi64(total, _mm512_add_epi64(high, low));
+        let x = _mm512_min_epu64(x, _mm512_sub_epi64(x, self.p4));
+        let x = _mm512_min_epu64(x, _mm512_sub_epi64(x, self.p2));
+        _mm512_min_epu64(x, _mm512_sub_epi64(x, self.p))
+    }
+}
+
+/// # Safety
+/// AVX-512 F and IFMA are there; `ct` has `blocks * 2 * count * LANES` words, `w` has `blocks * sums.len() * count * LANES`,
+/// each half of a sum `blocks * LANES`.
+#[target_feature(enable = "avx512f,avx512ifma")]
+unsafe fn blocks_ifma(p: u64, count: usize, blocks: usize, ct: &[u64], w: &[u64], sums: &mut [[&mut [u64]; 2]]) {
+    let reducer = Reducer::new(p);
+    let zero = _mm512_setzero_si512();
+    let mut w = w.as_ptr();
+    for block in 0..blocks {
+        // SAFETY: block < blocks.
+        let first = unsafe { ct.as_ptr().add(block * 2 * count * LANES) };
+        for sum in sums.iter_mut() {
+            let mut ct = first;
+            let mut total = [zero; 4];
+            let mut left = count;
+            while left > 0 {
+                let run = left.min(RUN);
+                left -= run;
+                let (mut low, mut high) = ([zero; 4], [zero; 4]);
+                for _ in 0..run {
+                    // SAFETY: over all loops `w` advances LANES words for each of blocks * sums.len() * count products, and
+                    // `ct` 2 * LANES words for each of the block's `count` ciphertexts: the lengths of the slices.
+                    unsafe {
+                        let weights = [_mm512_loadu_si512(w.cast()), _mm512_loadu_si512(w.add(8).cast())];
+                        for i in 0..4 {
+                            let x = _mm512_loadu_si512(ct.add(8 * i).cast());
+                            low[i] = _mm512_madd52lo_epu64(low[i], x, weights[i % 2]);
+                            high[i] = _mm512_madd52hi_epu64(high[i], x, weights[i % 2]);
+                        }
+                        w = w.add(LANES);
+                        ct = ct.add(2 * LANES);
+                    }
+                }
+                for i in 0..4 {
+                    total[i] = reducer.fold(total[i], low[i], high[i]);
+                }
+            }
+            for (half, total) in sum.iter_mut().zip(total.chunks_exact(2)) {
+                // SAFETY: each half has blocks * LANES words.
+                unsafe {
+                    let out = half.as_mut_ptr().add(block * LANES);
+                    _mm512_storeu_si512(out.cast(), total[0]);
+                    _mm512_storeu_si512(out.add(8).cast(), total[1]);
+                }
+            }
+        }
+    }
+}

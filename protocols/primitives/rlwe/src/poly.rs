@@ -1,0 +1,154 @@
+//! Polynomials modulo q in residue form; the representation is part of the type.
+
+use std::marker::PhantomData;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::params::Params;
+use crate::prg::Prg;
+
+/// Representation: coefficients, lowest degree first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Coeff {}
+
+/// Representation: values at the roots of X^N + 1, in the order of [`crate::ntt`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Values {}
+
+/// An element of Z_q[X] / (X^N + 1): one row of N reduced residues for each prime.
+#[derive(Clone, Debug)]
+pub(crate) struct Poly<R> {
+    rows: Vec<u64>,
+    representation: PhantomData<R>,
+}
+
+impl<R> Poly<R> {
+    pub(crate) fn zero(params: &Params) -> Self {
+        Self::from_rows(vec![0; params.n() * params.primes()])
+    }
+
+    fn from_rows(rows: Vec<u64>) -> Self {
+        Self { rows, representation: PhantomData }
+    }
+
+    /// The residues modulo each prime.
+    pub(crate) fn rows(&self, params: &Params) -> std::slice::ChunksExact<'_, u64> {
+        self.rows.chunks_exact(params.n())
+    }
+
+    pub(crate) fn rows_mut(&mut self, params: &Params) -> std::slice::ChunksExactMut<'_, u64> {
+        self.rows.chunks_exact_mut(params.n())
+    }
+
+    /// The residues modulo prime number `i`.
+    pub(crate) fn row_mut(&mut self, params: &Params, i: usize) -> &mut [u64] {
+        &mut self.rows[i * params.n()..(i + 1) * params.n()]
+    }
+}
+
+impl<R> Zeroize for Poly<R> {
+    fn zeroize(&mut self) {
+        self.rows.zeroize();
+    }
+}
+
+impl Poly<Coeff> {
+    /// Small signed coefficients.
+    pub(crate) fn set_small(&mut self, params: &Params, small: &[i64]) {
+        for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
+            for (x, &s) in row.iter_mut().zip(small) {
+                *x = limb.modulus.small_signed(s);
+            }
+        }
+    }
+
+    pub(crate) fn into_values(mut self, params: &Params) -> Poly<Values> {
+        for (limb, row) in params.limbs().iter().zip(self.rows.chunks_exact_mut(params.n())) {
+            limb.ntt.forward(row);
+        }
+        Poly::from_rows(self.rows)
+    }
+
+    /// self + small signed coefficients.
+    pub(crate) fn add_small(&mut self, params: &Params, small: &[i64]) {
+        for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
+            for (x, &s) in row.iter_mut().zip(small) {
+                *x = limb.modulus.add(*x, limb.modulus.small_signed(s));
+            }
+        }
+    }
+
+    /// self + round(q m / t): the coefficients `m` of a plaintext, exactly encoded.
+    ///
+    /// round(q m / t) = (q m - c) / t with c = q m mod t, centred; modulo a prime of q that is -c / t.
+    pub(crate) fn add_encoded(&mut self, params: &Params, m: &[u64]) {
+        let (plain, q) = (params.plain(), params.q_mod_t());
+        for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
+            for (x, &m) in row.iter_mut().zip(m) {
+                let c = plain.mul(q, m);
+                // Centring subtracts t, and -(-t) / t = 1.
+                let encoded = limb.modulus.mul_const(c, limb.minus_t_inverse) + plain.is_negative(c);
+                *x = limb.modulus.add(*x, limb.modulus.correct(encoded));
+            }
+        }
+    }
+
+    /// self - other.
+    pub(crate) fn sub_assign(&mut self, params: &Params, other: &Self) {
+        for ((limb, row), other) in params.limbs().iter().zip(self.rows_mut(params)).zip(other.rows(params)) {
+            for (x, &y) in row.iter_mut().zip(other) {
+                *x = limb.modulus.sub(*x, y);
+            }
+        }
+    }
+}
+
+impl Poly<Values> {
+    /// A uniform polynomial from a public seed.
+    pub(crate) fn uniform(params: &Params, prg: &mut Prg) -> Self {
+        let mut poly = Self::zero(params);
+        for (limb, row) in params.limbs().iter().zip(poly.rows_mut(params)) {
+            prg.uniform_public(limb.modulus, row);
+        }
+        poly
+    }
+
+    pub(crate) fn into_coeff(mut self, params: &Params) -> Poly<Coeff> {
+        for (limb, row) in params.limbs().iter().zip(self.rows.chunks_exact_mut(params.n())) {
+            limb.ntt.inverse(row);
+        }
+        Poly::from_rows(self.rows)
+    }
+
+    /// self += x * y.
+    pub(crate) fn mul_accumulate(&mut self, params: &Params, x: &Self, y: &Self) {
+        let rows = self.rows.chunks_exact_mut(params.n());
+        for (((limb, row), x), y) in params.limbs().iter().zip(rows).zip(x.rows(params)).zip(y.rows(params)) {
+            limb.ntt.mul_accumulate(row, x, y);
+        }
+    }
+}
+
+/// A polynomial that is erased when dropped.
+#[derive(Clone)]
+pub(crate) struct Secret<R>(pub(crate) Poly<R>);
+
+impl<R> Drop for Secret<R> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<R> ZeroizeOnDrop for Secret<R> {}
+
+impl<R> Poly<R> {
+    pub(crate) fn negated(&self, params: &Params) -> Self {
+        let mut out = Self::zero(params);
+        for ((limb, row), x) in params.limbs().iter().zip(out.rows_mut(params)).zip(self.rows(params)) {
+            for (o, &x) in row.iter_mut().zip(x) {
+                *o = limb.modulus.sub(0, x);
+            }
+        }
+        out
+    }
+}

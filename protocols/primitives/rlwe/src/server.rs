@@ -1,0 +1,184 @@
+//! The server: multiplies the client's ciphertexts by its weights and sends back what reveals nothing but the client's
+//! share of the result. Security argument: [`crate::noise`].
+
+use rand::CryptoRng;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::client::check_len;
+use crate::encrypt;
+use crate::keys::PublicKey;
+use crate::mac::{self, Ciphertexts, Sum};
+use crate::params::Params;
+use crate::plan::LinearPlan;
+use crate::poly::{Coeff, Poly, Values};
+use crate::prg::Prg;
+use crate::weights::EncodedWeights;
+use crate::wire::{self, Wide};
+use crate::{Error, Result};
+
+const QUERY: &str = "query";
+
+impl LinearPlan {
+    /// Answers the query of part `part`: [`Self::answer_bytes`] bytes for the client, and the server's share of this part's
+    /// outputs written into `output` (the whole output tensor; other parts are left alone).
+    ///
+    /// `share` is the server's share of the whole input, or `None` where the client holds the input itself. Afterwards the
+    /// two parties' outputs add up to the convolution of the sum of their inputs, modulo t, exactly.
+    ///
+    /// Security against the client, semi-honest: its view is simulated from its output share up to
+    /// 2^-`statistical_bits()` per returned coefficient, under RLWE; the server's share is uniform.
+    ///
+    /// # Errors
+    /// If the query is malformed, or share, output, weights or key belong to another layer.
+    ///
+    /// # Panics
+    /// If there is no such part.
+    #[expect(clippy::too_many_arguments, reason = "each is one thing, and a struct of them would be used once")]
+    pub fn answer_part(
+        &self,
+        key: &PublicKey,
+        weights: &EncodedWeights,
+        part: usize,
+        query: &[u8],
+        share: Option<&[u64]>,
+        output: &mut [u64],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<u8>> {
+        assert!(part < self.parts(), "part {part} of {}", self.parts());
+        self.check_server(key, weights)?;
+        check_len("server's share of the output", output.len(), self.output_len())?;
+        if let Some(share) = share {
+            check_len("server's share of the input", share.len(), self.input_len())?;
+        }
+        let ciphertexts = self.take_query(key, part, query, share)?;
+
+        let params = &self.params;
+        let mut out = Vec::with_capacity(self.answer_bytes(part));
+        key.header(self.tag()).put(&mut out);
+        let mut secrets = Prg::from_rng(rng);
+        let mut block = 0;
+        for chunk in weights.group(self.group_of(part)) {
+            let mut sums: Vec<Sum> =
+                (0..chunk.answers()).map(|_| Sum { a: Poly::zero(params), b: Poly::zero(params) }).collect();
+            mac::multiply(params, &ciphertexts, chunk, &mut sums);
+            for sum in sums {
+                let outputs = self.outputs(part, block);
+                seal(key, sum, &outputs, &mut secrets, output, &mut out);
+                block += 1;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Answers to all parts in order, and the server's share of the output.
+    ///
+    /// # Errors
+    /// As [`Self::answer_part`], and if the number of queries is wrong.
+    pub fn answer(
+        &self,
+        key: &PublicKey,
+        weights: &EncodedWeights,
+        queries: &[Vec<u8>],
+        share: Option<&[u64]>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Vec<Vec<u8>>, Vec<u64>)> {
+        if queries.len() != self.parts() {
+            return Err(Error::malformed(QUERY, format!("{} messages where {} are due", queries.len(), self.parts())));
+        }
+        let mut output = vec![0; self.output_len()];
+        let answers = queries
+            .iter()
+            .enumerate()
+            .map(|(part, query)| self.answer_part(key, weights, part, query, share, &mut output, rng))
+            .collect::<Result<_>>()?;
+        Ok((answers, output))
+    }
+
+    fn check_server(&self, key: &PublicKey, weights: &EncodedWeights) -> Result<()> {
+        if key.params() != &self.params {
+            return Err(Error::Mismatch { what: "keys", of: "parameters" });
+        }
+        if weights.plan() != self.tag() {
+            return Err(Error::Mismatch { what: "weights", of: "plan" });
+        }
+        Ok(())
+    }
+
+    /// The ciphertexts of a query with the server's share added, at the roots.
+    fn take_query(&self, key: &PublicKey, part: usize, query: &[u8], share: Option<&[u64]>) -> Result<Ciphertexts> {
+        let params = &self.params;
+        wire::check_len(QUERY, query.len(), self.query_bytes())?;
+        let rest = key.header(self.tag()).check(QUERY, query)?;
+        let (head, rest) = rest.split_at(32);
+        let mut seed = [0; 32];
+        seed.copy_from_slice(head);
+        let mut ciphertexts = Ciphertexts::new(params, self.counts.channels);
+        let mut pixels = Zeroizing::new(vec![0; params.n()]);
+        for (block, bytes) in rest.chunks_exact(params.poly_bytes()).enumerate() {
+            let a = encrypt::uniform_half(params, &seed, block as u64);
+            let mut b = wire::take_coeff(params, QUERY, bytes)?;
+            if let Some(share) = share {
+                self.place_input(part, block, share, &mut pixels);
+                b.add_encoded(params, &pixels);
+            }
+            ciphertexts.set(params, block, &a, &b.into_values(params));
+        }
+        Ok(ciphertexts)
+    }
+}
+
+/// Turns the sum of one answer polynomial into bytes: encryption of zero, mask, flooding, switch of moduli. The server's
+/// share (the mask) goes to `share`.
+fn seal(
+    key: &PublicKey,
+    mut sum: Sum,
+    outputs: &[(usize, usize)],
+    secrets: &mut Prg,
+    share: &mut [u64],
+    out: &mut Vec<u8>,
+) {
+    let params = key.params();
+    let format = params.answer();
+    let mut small = Zeroizing::new(vec![0; params.n()]);
+
+    secrets.ternary(&mut small);
+    let mut v = Poly::<Coeff>::zero(params);
+    v.set_small(params, &small);
+    let mut v: Poly<Values> = v.into_values(params);
+    sum.a.mul_accumulate(params, key.p1(), &v);
+    sum.b.mul_accumulate(params, key.p0(), &v);
+    v.zeroize();
+
+    let mut a = sum.a.into_coeff(params);
+    secrets.errors(&mut small);
+    a.add_small(params, &small);
+    encrypt::switch_all(params, &a, format.a_bits).put(format.a_bits, out);
+
+    let b = sum.b.into_coeff(params);
+    let rows: Vec<&[u64]> = b.rows(params).collect();
+    let mut masks = Zeroizing::new(vec![0; outputs.len()]);
+    params.plain().uniform(secrets, &mut masks);
+    let floods = flooding(params, outputs.len(), secrets);
+    let mut answer = Wide::default();
+    for ((&(at, index), &mask), &flood) in outputs.iter().zip(&*masks).zip(&*floods) {
+        share[index] = mask;
+        // The client's share is the result minus the mask.
+        let masked = params.plain().mul(params.q_mod_t(), params.plain().neg(mask));
+        let residues = params.limbs().iter().zip(&rows).map(|(limb, row)| {
+            let m = limb.modulus;
+            let encoded = m.correct(m.mul_const(masked, limb.minus_t_inverse) + params.plain().is_negative(masked));
+            let flood = m.sub(m.reduce_wide(flood), limb.flood_offset);
+            m.add(m.add(row[at], encoded), flood)
+        });
+        answer.push(encrypt::switch(params, residues, format.b_bits), format.b_bits);
+    }
+    answer.put(format.b_bits, out);
+}
+
+/// Uniform numbers below 2^(flood_bits + 1); less 2^flood_bits they are the flooding.
+fn flooding(params: &Params, count: usize, secrets: &mut Prg) -> Zeroizing<Vec<u128>> {
+    let mut words = Zeroizing::new(vec![0; 2 * count]);
+    secrets.fill(&mut words);
+    let mask = u128::MAX >> (127 - params.answer().flood_bits);
+    Zeroizing::new(words.chunks_exact(2).map(|w| (u128::from(w[0]) | u128::from(w[1]) << 64) & mask).collect())
+}
