@@ -87,17 +87,9 @@ mod testing {
 
     /// A sound folder: two repetitions of two protocols.
     pub(super) fn folder() -> Folder {
-        let mut f = Folder {
-            dir: "sample".into(),
-            machine: samples::machine(),
-            experiment: String::new(),
-            runs: Vec::new(),
-            phases: Vec::new(),
-        };
+        let mut f = samples::folder("sample");
         for (protocol, repetition) in [("plain", 1), ("cheetah", 1), ("plain", 2), ("cheetah", 2)] {
-            let (run, phases) = samples::run(protocol, "lan", repetition);
-            f.runs.push(run);
-            f.phases.extend(phases);
+            samples::add(&mut f, samples::run(protocol, "lan", repetition));
         }
         f
     }

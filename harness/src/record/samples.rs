@@ -1,6 +1,6 @@
 //! Synthetic records for tests: whole, consistent, and small enough to check by hand. Never written by `bench run`.
 
-use super::{LinkGate, Machine, Method, PhaseRow, RunRow, Status};
+use super::{Folder, LinkGate, Machine, Method, PhaseRow, RunRow, Status};
 
 pub(crate) fn machine() -> Machine {
     Machine {
@@ -13,6 +13,33 @@ pub(crate) fn machine() -> Machine {
         rustc: "rustc 1.95.0".into(),
         notes: String::new(),
     }
+}
+
+/// An empty folder.
+pub(crate) fn folder(dir: &str) -> Folder {
+    Folder { dir: dir.into(), machine: machine(), experiment: String::new(), runs: Vec::new(), phases: Vec::new() }
+}
+
+pub(crate) fn add(folder: &mut Folder, (run, phases): (RunRow, Vec<PhaseRow>)) {
+    folder.runs.push(run);
+    folder.phases.extend(phases);
+}
+
+/// Fusion's default plan, R=512, B=5, T=100, composed from a batch of 32.
+pub(crate) fn composed(repetition: u64) -> (RunRow, Vec<PhaseRow>) {
+    let (row, phases) = batch("fusion(cheetah)", "lan", 32, repetition);
+    let row = RunRow {
+        adversary: "malicious-server".into(),
+        queries: 512,
+        inferences: 2660,
+        method: Method::Composed,
+        composed_from: Some(32),
+        fusion_copies: Some(5),
+        fusion_public: Some(100),
+        fusion_tolerance: Some(0),
+        ..row
+    };
+    (row, phases)
 }
 
 /// A good run of one `mnist-cnn4` inference and its phases. Times grow by a millisecond a repetition.

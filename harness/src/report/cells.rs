@@ -1,0 +1,256 @@
+//! Rows become cells: the repetitions of one setting, and what is derived from them.
+
+use std::collections::BTreeMap;
+
+use crate::record::{Folder, LinkGate, Method, RunRow, Status};
+use crate::stats::{Summary, summary};
+
+/// Bytes in a MiB.
+pub(crate) const MIB: f64 = 1_048_576.0;
+/// Nanoseconds in a second.
+pub(crate) const SECOND: f64 = 1e9;
+
+/// What can be read off a row. Values are of the whole plan: a composed row is scaled by inferences / composed_from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metric {
+    /// Barrier to checked answers, in ns.
+    Wall,
+    /// The offline part of it.
+    Offline,
+    /// CPU time of all parties after set-up, in ns.
+    Cpu,
+    /// Sent by all parties after set-up.
+    Bytes,
+    /// The client's rounds after set-up.
+    Rounds,
+    /// Set-up, in ns; happens once, so it is never scaled.
+    SetupWall,
+    /// Sent by all parties in set-up; never scaled.
+    SetupBytes,
+}
+
+impl Metric {
+    /// Whether the value depends on the link's being as set.
+    fn is_time(self) -> bool {
+        matches!(self, Self::Wall | Self::Offline | Self::SetupWall)
+    }
+
+    fn raw(self, r: &RunRow) -> Option<f64> {
+        let sum = |a: Option<u64>, b: Option<u64>| Some((a? + b?) as f64);
+        match self {
+            Self::Wall => r.run_wall_ns.map(|x| x as f64),
+            Self::Offline => r.offline_wall_ns.map(|x| x as f64),
+            Self::Cpu => sum(r.client_cpu_ns, r.server_cpu_ns),
+            Self::Bytes => sum(r.client_sent_bytes, r.server_sent_bytes),
+            Self::Rounds => r.rounds.map(|x| x as f64),
+            Self::SetupWall => r.setup_wall_ns.map(|x| x as f64),
+            Self::SetupBytes => sum(r.client_setup_sent_bytes, r.server_setup_sent_bytes),
+        }
+    }
+
+    fn of(self, r: &RunRow) -> Option<f64> {
+        let raw = self.raw(r)?;
+        let once = matches!(self, Self::SetupWall | Self::SetupBytes);
+        Some(if once { raw } else { raw * r.inferences as f64 / r.ran() as f64 })
+    }
+}
+
+/// All repetitions of one setting.
+#[derive(Clone)]
+pub(crate) struct Cell<'a> {
+    pub(crate) folder: &'a Folder,
+    pub(crate) rows: Vec<&'a RunRow>,
+}
+
+impl<'a> Cell<'a> {
+    /// A row that stands for the setting.
+    pub(crate) fn setting(&self) -> &'a RunRow {
+        self.rows[0]
+    }
+
+    /// Repetitions with the oracle's answers.
+    pub(crate) fn good(&self) -> impl Iterator<Item = &'a RunRow> + '_ {
+        self.rows.iter().copied().filter(|r| r.status == Status::Ok)
+    }
+
+    /// Values of all repetitions that count for this metric, of the whole plan.
+    pub(crate) fn values(&self, metric: Metric) -> Vec<f64> {
+        let counts = |r: &&RunRow| !(metric.is_time() && r.link_gate == LinkGate::Fail);
+        self.good().filter(counts).filter_map(|r| metric.of(r)).collect()
+    }
+
+    /// The same for one query.
+    pub(crate) fn values_per_query(&self, metric: Metric) -> Vec<f64> {
+        let queries = self.setting().queries.max(1) as f64;
+        self.values(metric).into_iter().map(|v| v / queries).collect()
+    }
+
+    pub(crate) fn total(&self, metric: Metric) -> Option<Summary> {
+        summary(&self.values(metric))
+    }
+
+    pub(crate) fn per_query(&self, metric: Metric) -> Option<Summary> {
+        summary(&self.values_per_query(metric))
+    }
+
+    /// `batch 8`, or Fusion's plan.
+    pub(crate) fn load(&self) -> String {
+        let r = self.setting();
+        match (r.fusion_copies, r.fusion_public, r.fusion_tolerance) {
+            (Some(b), Some(t), m) => {
+                let tolerance = m.filter(|m| *m > 0).map_or_else(String::new, |m| format!(", m={m}"));
+                format!("R={}, B={b}, T={t}{tolerance}", r.queries)
+            }
+            _ if r.queries != r.batch => format!("{} queries, batch {}", r.queries, r.batch),
+            _ => format!("batch {}", r.batch),
+        }
+    }
+
+    /// `measured`, or `composed (64 of 2,660)`.
+    pub(crate) fn method(&self) -> String {
+        let r = self.setting();
+        match r.composed_from {
+            Some(n) => {
+                let [n, of] = [n, r.inferences].map(|x| super::markdown::thousands(x as i64));
+                format!("{} ({n} of {of})", r.method)
+            }
+            None => r.method.to_string(),
+        }
+    }
+
+    pub(crate) fn is_measured(&self) -> bool {
+        self.setting().method == Method::Measured
+    }
+
+    pub(crate) fn is_fusion(&self) -> bool {
+        self.setting().fusion_copies.is_some()
+    }
+
+    /// `3 ok`, or `2 ok, 1 timeout`.
+    pub(crate) fn outcome(&self) -> String {
+        let mut counts = BTreeMap::new();
+        self.rows.iter().for_each(|r| *counts.entry(r.status).or_insert(0) += 1);
+        let mut text: Vec<_> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
+        if self.good().any(|r| r.link_gate == LinkGate::Fail) {
+            text.push("link off".into());
+        }
+        text.join(", ")
+    }
+
+    /// `480 of 480 answers`, over the repetitions that count.
+    pub(crate) fn verified(&self) -> String {
+        let sum = |of: fn(&RunRow) -> Option<u64>| self.good().filter_map(of).sum::<u64>();
+        let [equal, checked] =
+            [sum(|r| r.labels_equal), sum(|r| r.labels_checked)].map(|x| super::markdown::thousands(x as i64));
+        if equal == checked { equal } else { format!("{equal} of {checked}") }
+    }
+
+    /// The order of tables: model, link (nearest first), adversary (weakest first), protocol, size.
+    fn rank(&self) -> impl Ord + use<'a> {
+        let r = self.setting();
+        let adversaries = ["insecure", "semi-honest", "malicious-client", "malicious-server", "malicious"];
+        let adversary = adversaries.iter().position(|a| *a == r.adversary);
+        (
+            (r.model.as_str(), r.rtt_set_us.unwrap_or(0), r.link.as_str()),
+            (r.method, adversary, r.protocol.as_str()),
+            (r.queries, r.inferences, r.fusion_tolerance),
+        )
+    }
+}
+
+/// The cells of several folders, in the order of tables. A setting that several folders have is taken from the one with
+/// the most good repetitions, the latest of equals: samples of different days are never mixed.
+pub(crate) fn cells(folders: &[Folder]) -> Vec<Cell<'_>> {
+    let mut chosen: BTreeMap<_, Cell<'_>> = BTreeMap::new();
+    for folder in folders {
+        let mut own: BTreeMap<_, Cell<'_>> = BTreeMap::new();
+        for row in &folder.runs {
+            let names = [&row.protocol, &row.model, &row.dataset, &row.link, &row.reveal, &row.truncation];
+            let plan = (row.batch, row.queries, row.inferences, row.composed_from, row.fusion_tolerance, row.threads);
+            let key = (names, plan, row.fusion_copies, &folder.machine.name);
+            own.entry(key).or_insert_with(|| Cell { folder, rows: Vec::new() }).rows.push(row);
+        }
+        for (key, cell) in own {
+            let weight = |c: &Cell<'_>| (c.good().count(), c.rows.iter().map(|r| r.started_utc.clone()).max());
+            if chosen.get(&key).is_none_or(|c| weight(c) < weight(&cell)) {
+                chosen.insert(key, cell);
+            }
+        }
+    }
+    let mut cells: Vec<_> = chosen.into_values().collect();
+    cells.sort_by_key(Cell::rank);
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::samples;
+
+    fn folder(dir: &str, protocols: &[&str], repetitions: u64) -> Folder {
+        let mut f = samples::folder(dir);
+        for p in protocols {
+            for n in 1..=repetitions {
+                samples::add(&mut f, samples::run(p, "lan", n));
+            }
+        }
+        f
+    }
+
+    #[test]
+    fn rows_of_a_setting_become_one_cell() {
+        let mut f = folder("a", &["cheetah"], 3);
+        (f.runs[2].status, f.runs[2].reason) = (Status::Timeout, "no answer".into());
+        let folders = [f];
+        let cells = cells(&folders);
+        let [c] = cells.as_slice() else { panic!("{} cells", cells.len()) };
+        assert_eq!(
+            (c.outcome().as_str(), c.load().as_str(), c.method().as_str()),
+            ("2 ok, 1 timeout", "batch 1", "measured")
+        );
+        assert_eq!(
+            c.total(Metric::Wall),
+            Some(Summary { n: 2, median: 101_501_000.0, min: 101_001_000.0, max: 102_001_000.0 })
+        );
+        assert_eq!(c.total(Metric::Bytes).unwrap().median, 302_080.0);
+        assert_eq!(c.total(Metric::Rounds).unwrap().median, 11.0);
+        assert_eq!(c.verified(), "2");
+    }
+
+    #[test]
+    fn a_link_that_was_not_as_set_spoils_times_only() {
+        let mut f = folder("a", &["cheetah"], 2);
+        f.runs.iter_mut().for_each(|r| r.link_gate = LinkGate::Fail);
+        let folders = [f];
+        let c = &cells(&folders)[0];
+        assert_eq!((c.total(Metric::Wall), c.outcome().as_str()), (None, "2 ok, link off"));
+        assert!(c.total(Metric::Bytes).is_some() && c.total(Metric::Cpu).is_some());
+    }
+
+    #[test]
+    fn composed_rows_are_scaled_to_the_plan() {
+        let mut f = samples::folder("a");
+        samples::add(&mut f, samples::composed(1));
+        let folders = [f];
+        let c = &cells(&folders)[0];
+        let r = c.setting();
+        assert_eq!((r.inferences, r.ran(), r.queries), (2660, 32, 512));
+        let raw = 32.0 * 302_080.0;
+        assert_eq!(c.total(Metric::Bytes).unwrap().median, raw * 2660.0 / 32.0);
+        assert_eq!(c.per_query(Metric::Bytes).unwrap().median, raw * 2660.0 / 32.0 / 512.0);
+        assert_eq!(c.total(Metric::SetupBytes).unwrap().median, 10_000.0, "set-up happens once");
+        assert_eq!((c.load().as_str(), c.method().as_str()), ("R=512, B=5, T=100", "composed (32 of 2,660)"));
+    }
+
+    #[test]
+    fn of_two_folders_the_better_repeated_one_counts_and_nothing_is_mixed() {
+        let many = folder("many", &["cheetah", "plain"], 3);
+        let mut later = folder("later", &["cheetah"], 1);
+        later.runs[0].started_utc = "2030-01-01T00:00:00Z".into();
+        let folders = [many.clone(), later.clone()];
+        let all = cells(&folders);
+        assert!(all.len() == 2 && all.iter().all(|c| c.folder.dir == many.dir && c.rows.len() == 3));
+        let folders = [folder("once", &["cheetah"], 1), later];
+        assert_eq!(cells(&folders)[0].folder.dir.to_str(), Some("later"));
+    }
+}

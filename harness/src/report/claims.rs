@@ -1,0 +1,150 @@
+//! The papers' claims, and whether our records bear them out.
+
+use std::fmt::Write;
+
+use super::cells::Cell;
+use super::compare::{Ours, figure, interval, ours};
+use super::markdown::Table;
+use super::paper::{Comparison, Others, Published, Quantity};
+
+/// How far a figure of ours may be from the paper's and still count as the same (local: other machines, networks of
+/// other layer sizes, later code; stated above the table).
+const TOLERANCE: f64 = 1.25;
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verdict {
+    Reproduced,
+    NotReproduced,
+    NotRun,
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Reproduced => "reproduced",
+            Self::NotReproduced => "not reproduced",
+            Self::NotRun => "not run",
+        })
+    }
+}
+
+/// Whether our figure bears the claim out, and if not, how it differs.
+fn judge(p: &Published, o: &Ours) -> (Verdict, &'static str) {
+    let (least, most) = (p.low / TOLERANCE, p.high * TOLERANCE);
+    if p.over.is_empty() {
+        // A cost: less than the paper's is no failure.
+        let most = if p.comparison == Comparison::AtMost { p.high } else { most };
+        return if o.value <= most { (Verdict::Reproduced, "") } else { (Verdict::NotReproduced, "costs more") };
+    }
+    if o.high >= least && (o.low <= most || p.comparison == Comparison::UpTo) {
+        (Verdict::Reproduced, "")
+    } else if o.low > most {
+        (Verdict::NotReproduced, "same direction, larger")
+    } else if o.low > 1.0 {
+        (Verdict::NotReproduced, "same direction, smaller")
+    } else if o.high < 1.0 {
+        (Verdict::NotReproduced, "opposite direction")
+    } else {
+        (Verdict::NotReproduced, "no difference seen")
+    }
+}
+
+/// The page: a count, the rule, and one row for each claim and setting. Absolute seconds are of a machine and no claim.
+pub(crate) fn page(others: &Others, cells: &[Cell<'_>]) -> String {
+    let head = ["claim", "source", "model", "link", "method", "paper", "ours", "verdict"];
+    let mut t = Table::new(5, &head);
+    let mut counts = [0usize; 3];
+    let claims = others.published.iter().filter(|p| !(p.over.is_empty() && p.metric == Quantity::Seconds));
+    for p in claims {
+        let found = ours(p, cells);
+        let claim = format!("{}: {}", p.system, p.statement);
+        let mut line = |model: &str, link: &str, method: &str, ours: String, verdict: String| {
+            let cells = [&claim, &p.source, model, link, method].map(str::to_owned);
+            t.row(cells.into_iter().chain([figure(p), ours, verdict]).collect());
+        };
+        for o in &found {
+            let (verdict, how) = judge(p, o);
+            let how = if how.is_empty() { String::new() } else { format!(" ({how})") };
+            line(&o.model, &o.link, &o.method, interval(o), format!("{verdict}{how}"));
+        }
+        if found.is_empty() {
+            line(&p.model, &p.link, "–", "–".into(), Verdict::NotRun.to_string());
+        }
+        // A claim counts once, by the worst of its settings.
+        counts[found.iter().map(|o| judge(p, o).0).max().unwrap_or(Verdict::NotRun) as usize] += 1;
+    }
+    let mut out = String::from("# Claims of the papers\n\n");
+    let _ = writeln!(out, "{} reproduced, {} not reproduced, {} not run.\n", counts[0], counts[1], counts[2]);
+    let _ = writeln!(
+        out,
+        "A ratio is reproduced if our interval (95 % of resamples) reaches the paper's figure within a factor of {TOLERANCE} \
+         either way; \"up to\" needs the lower bound only. Communication and rounds are reproduced if ours are at most \
+         {TOLERANCE} times the paper's. Each row names how our figure came about; a claim that was tried in several settings \
+         counts by the worst.\n\n{t}"
+    );
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cells::cells;
+    use super::super::paper::tests::real;
+    use super::*;
+    use crate::record::samples;
+
+    fn claim(id: &str) -> Published {
+        real().published.into_iter().find(|p| p.id == id).unwrap()
+    }
+
+    fn measured(value: f64, low: f64, high: f64) -> Ours {
+        let text = String::new();
+        let (model, link, method, machine) = (text.clone(), text.clone(), text.clone(), text);
+        Ours { model, link, value, low, high, method, machine }
+    }
+
+    #[test]
+    fn ratios_are_judged_by_their_interval() {
+        let p = claim("fusion-time-leviosa"); // 48.06
+        let verdict = |value, low, high| judge(&p, &measured(value, low, high));
+        assert_eq!(verdict(45.0, 40.0, 50.0), (Verdict::Reproduced, ""));
+        assert_eq!(verdict(30.0, 20.0, 39.0), (Verdict::Reproduced, ""), "38.4 is within a factor of 1.25");
+        assert_eq!(verdict(30.0, 20.0, 38.0), (Verdict::NotReproduced, "same direction, smaller"));
+        assert_eq!(verdict(90.0, 61.0, 99.0), (Verdict::NotReproduced, "same direction, larger"));
+        assert_eq!(verdict(0.5, 0.4, 0.6), (Verdict::NotReproduced, "opposite direction"));
+        assert_eq!(verdict(1.0, 0.9, 1.1), (Verdict::NotReproduced, "no difference seen"));
+        let range = claim("simc-bytes-muse"); // 23 to 29
+        assert_eq!(judge(&range, &measured(36.0, 36.0, 36.0)).0, Verdict::Reproduced);
+        assert_eq!(judge(&range, &measured(37.0, 37.0, 37.0)).0, Verdict::NotReproduced);
+        let up_to = claim("simc-time-muse"); // 11.4
+        assert_eq!(judge(&up_to, &measured(30.0, 29.0, 31.0)).0, Verdict::Reproduced);
+        assert_eq!(judge(&up_to, &measured(5.0, 4.0, 6.0)).0, Verdict::NotReproduced);
+    }
+
+    #[test]
+    fn costs_may_be_lower_than_the_papers() {
+        let p = claim("cheetah-resnet50-bytes"); // 2.3 GB
+        assert_eq!(judge(&p, &measured(1.0, 1.0, 1.0)).0, Verdict::Reproduced);
+        assert_eq!(judge(&p, &measured(2.8, 2.8, 2.8)).0, Verdict::Reproduced);
+        assert_eq!(judge(&p, &measured(2.9, 2.9, 2.9)), (Verdict::NotReproduced, "costs more"));
+    }
+
+    #[test]
+    fn every_claim_is_counted_once_and_seconds_are_none() {
+        let others = real();
+        let claims = others.published.iter().filter(|p| !(p.over.is_empty() && p.metric == Quantity::Seconds)).count();
+        let text = page(&others, &[]);
+        assert!(text.contains(&format!("0 reproduced, 0 not reproduced, {claims} not run.")), "{text}");
+        let mut f = samples::folder("a");
+        for n in 1..=3 {
+            samples::add(&mut f, samples::batch("leviosa", "lan", 1, n));
+            samples::add(&mut f, samples::batch("leviosa", "wan", 1, n));
+            let (fusion, phases) = samples::run("fusion(cheetah)", "lan", n);
+            samples::add(&mut f, (fusion, phases));
+        }
+        let folders = [f];
+        let text = page(&others, &cells(&folders));
+        let expect = format!("0 reproduced, 2 not reproduced, {} not run.", claims - 2);
+        assert!(text.contains(&expect) && text.contains("no difference seen"), "{text}");
+    }
+}
