@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Oblivious transfer between two parties.
+
+mod base;
+mod block;
+mod cipher;
+mod config;
+mod engine;
+mod error;
+mod many;
+mod receiver;
+mod sender;
+mod session;
+mod softspoken;
+mod transpose;
+mod tree;
+mod two;
+
+pub use block::Block;
+pub use config::{Extension, OtConfig};
+pub use error::{Error, Result};
+pub use many::{MAX_INDEX_BITS, PendingMany};
+pub use receiver::OtReceiver;
+pub use sender::OtSender;
+pub use two::Pending;
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("blocks are cast to their little-endian bytes");
+
+#[cfg(test)]
+mod tests;

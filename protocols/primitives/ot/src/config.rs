@@ -1,0 +1,45 @@
+//! How correlated OTs are made: values, not features.
+
+use crate::{Error, Result};
+
+/// The protocol that refills the buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extension {
+    /// Ishai, Kilian, Nissim, Petrank (CRYPTO 2003); semi-honest. 127 bits up an OT.
+    Iknp,
+    /// Roy, SoftSpokenOT (CRYPTO 2022) with fields of 2^8 elements; semi-honest. 15 bits up an OT.
+    SoftSpoken,
+}
+
+/// The setting of a pair of endpoints; both parties must use the same (agreement).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtConfig {
+    /// The protocol that refills the buffers.
+    pub extension: Extension,
+    /// Greatest number of correlated OTs that an endpoint may hold, 16 bytes each (agreement).
+    pub max_buffered: usize,
+}
+
+impl OtConfig {
+    /// Default of [`Self::max_buffered`]: 256 MiB an endpoint.
+    pub const DEFAULT_MAX_BUFFERED: usize = 1 << 24;
+
+    /// The default limits with this extension.
+    #[must_use]
+    pub const fn new(extension: Extension) -> Self {
+        Self { extension, max_buffered: Self::DEFAULT_MAX_BUFFERED }
+    }
+
+    pub(crate) fn check(&self, n: usize) -> Result<()> {
+        if n > self.max_buffered {
+            return Err(Error::Limit { what: "buffered correlated OTs", requested: n, limit: self.max_buffered });
+        }
+        Ok(())
+    }
+}
+
+impl Default for OtConfig {
+    fn default() -> Self {
+        Self::new(Extension::SoftSpoken)
+    }
+}
