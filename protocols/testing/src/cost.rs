@@ -67,9 +67,8 @@ pub fn declared_cost_matches(
 pub fn rounds_do_not_grow(protocol: &Arc<dyn Protocol>, model: &Arc<Model>, n: usize, options: Options) -> Verdict {
     let rounds = |n| -> Verdict<u64> {
         let queries = random_queries(model.graph(), n, 1);
-        let (_, client, _) = run_pair(protocol, model, &queries, options, Seeds::from_number(1))
-            .map_err(|(role, e)| Failure::new(format!("a batch of {n}: the {role} failed: {e}")))?;
-        Ok(client.iter().filter(|e| e.phase == Phase::Online).map(|e| e.totals.rounds).sum())
+        let run = run_pair(protocol, model, &queries, options, Seeds::from_number(1))?;
+        Ok((run.client_entries.iter()).filter(|e| e.phase == Phase::Online).map(|e| e.totals.rounds).sum())
     };
     let (one, many) = (rounds(1)?, rounds(n)?);
     if one == many { Ok(()) } else { Err(Failure::new(format!("{one} rounds for one inference, {many} for {n}"))) }

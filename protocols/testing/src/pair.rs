@@ -14,6 +14,8 @@ use ndarray::Array3;
 use si_api::{Answer, Channel, Entry, Error, Meter, Model, Options, Party, Protocol, Role, Seed};
 use si_wire::{Transport, memory_pair};
 
+use crate::Failure;
+
 /// Seeds of the two parties. Equal seeds give equal bytes on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seeds {
@@ -84,6 +86,29 @@ impl fmt::Display for Failed {
     }
 }
 
+/// The party that failed, and how.
+#[derive(Debug)]
+pub struct PartyFailed {
+    /// Who.
+    pub role: Role,
+    /// How.
+    pub how: Failed,
+}
+
+impl fmt::Display for PartyFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} failed: {}", self.role, self.how)
+    }
+}
+
+impl std::error::Error for PartyFailed {}
+
+impl From<PartyFailed> for Failure {
+    fn from(e: PartyFailed) -> Self {
+        Self::new(e.to_string())
+    }
+}
+
 /// How a pair's run ended, seen by each party.
 pub struct Outcome {
     /// The client's answers, batch by batch.
@@ -112,7 +137,7 @@ impl Outcome {
     ///
     /// # Errors
     /// The failure of the party that failed first, as far as one can tell: a party that only lost its peer is not it.
-    pub fn both(self) -> Result<PairRun, (Role, Failed)> {
+    pub fn both(self) -> Result<PairRun, PartyFailed> {
         let lost_peer = |f: &Failed| {
             matches!(f, Failed::Error(Error::Wire(si_wire::Error::Closed { .. } | si_wire::Error::Timeout { .. })))
         };
@@ -120,9 +145,9 @@ impl Outcome {
             (Ok(answers), Ok(())) => {
                 Ok(PairRun { answers, client_entries: self.client_entries, server_entries: self.server_entries })
             }
-            (Err(c), Err(s)) if lost_peer(&c) => Err((Role::Server(0), s)),
-            (Err(c), _) => Err((Role::Client, c)),
-            (Ok(_), Err(s)) => Err((Role::Server(0), s)),
+            (Err(c), Err(s)) if lost_peer(&c) => Err(PartyFailed { role: Role::Server(0), how: s }),
+            (Err(c), _) => Err(PartyFailed { role: Role::Client, how: c }),
+            (Ok(_), Err(s)) => Err(PartyFailed { role: Role::Server(0), how: s }),
         }
     }
 }
@@ -183,11 +208,11 @@ pub fn run_batches(
     model: &Arc<Model>,
     batches: &[Vec<Array3<i64>>],
     conditions: Conditions,
-) -> Result<PairRun, (Role, Failed)> {
+) -> Result<PairRun, PartyFailed> {
     run(protocol, protocol, model, batches, conditions, &|c, s| (c, s)).both()
 }
 
-/// Runs an honest pair over one batch: the answers, the client's meter, the server's meter.
+/// Runs an honest pair over one batch.
 ///
 /// # Errors
 /// If a party fails, panics or hangs.
@@ -197,9 +222,8 @@ pub fn run_pair(
     queries: &[Array3<i64>],
     options: Options,
     seeds: Seeds,
-) -> Result<(Vec<Answer>, Vec<Entry>, Vec<Entry>), (Role, Failed)> {
-    let run = run_batches(protocol, model, &[queries.to_vec()], Conditions::new(options, seeds))?;
-    Ok((run.answers.concat(), run.client_entries, run.server_entries))
+) -> Result<PairRun, PartyFailed> {
+    run_batches(protocol, model, &[queries.to_vec()], Conditions::new(options, seeds))
 }
 
 /// Starts a party; the function returned waits for its end, until an instant.

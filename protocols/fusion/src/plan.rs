@@ -1,0 +1,268 @@
+//! How many inferences of which kind: public to both parties.
+
+use serde::{Deserialize, Serialize};
+
+use crate::soundness::{Bound, bound};
+
+/// Most inferences of one plan (local): the bound and the mixing keep a few words for each.
+const MOST_INFERENCES: usize = 1 << 26;
+
+/// A plan: R queries with B copies each and T public samples, of which up to m may come out wrong. The server knows
+/// it; only the order of the positions is secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Numbers", into = "Numbers")]
+pub struct Plan(Numbers);
+
+/// A plan's numbers before they are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Numbers {
+    queries: usize,
+    copies: usize,
+    public: usize,
+    #[serde(default)]
+    tolerance: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chunk: Option<usize>,
+}
+
+/// Why a plan is not accepted.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// A number that must not be zero is.
+    #[error("a plan with {queries} queries, {copies} copies and chunks of {chunk} inferences: all must be at least 1")]
+    Zero {
+        /// R.
+        queries: usize,
+        /// B.
+        copies: usize,
+        /// Inferences of a chunk.
+        chunk: usize,
+    },
+    /// The public check could not fail.
+    #[error("{tolerance} of {public} public samples may be wrong: that is no check, allow fewer")]
+    Tolerance {
+        /// m.
+        tolerance: usize,
+        /// T.
+        public: usize,
+    },
+    /// More inferences than are supported.
+    #[error("{queries} x {copies} + {public} inferences are more than the {most} of one plan: split the queries")]
+    TooLarge {
+        /// R.
+        queries: usize,
+        /// B.
+        copies: usize,
+        /// T.
+        public: usize,
+        /// The most there may be.
+        most: usize,
+    },
+    /// The bound is above what was asked.
+    #[error(
+        "{plan}: a cheating server wins with probability 2^{log2_probability:.2} by corrupting {corrupted} positions, \
+         {:.2} bits short of the {security_bits} asked for; take more copies or public samples, or a smaller tolerance",
+        f64::from(*security_bits) + log2_probability
+    )]
+    TooWeak {
+        /// The plan.
+        plan: Plan,
+        /// The bound's logarithm.
+        log2_probability: f64,
+        /// Where it is reached.
+        corrupted: usize,
+        /// What was asked.
+        security_bits: u32,
+    },
+    /// No plan within the limits is enough.
+    #[error(
+        "no plan for {queries} queries reaches 2^-{security_bits} with up to {tolerance} wrong public samples, at most \
+         {most_public} public samples and {most_copies} copies"
+    )]
+    NoneFound {
+        /// R.
+        queries: usize,
+        /// What was asked.
+        security_bits: f64,
+        /// m.
+        tolerance: usize,
+        /// Greatest T tried.
+        most_public: usize,
+        /// Greatest B tried.
+        most_copies: usize,
+    },
+    /// No test of accuracy is both passed by the honest model and failed by any.
+    #[error(
+        "{public} public samples cannot test accuracy: a model of accuracy {honest} would fail any test with a \
+         probability above {refusal}; take more samples"
+    )]
+    NoTest {
+        /// T.
+        public: usize,
+        /// The honest model's accuracy.
+        honest: f64,
+        /// How often it may be refused.
+        refusal: f64,
+    },
+}
+
+impl Plan {
+    /// A plan of R = `queries`, B = `copies`, T = `public`, m = `tolerance`, run as one batch.
+    ///
+    /// # Errors
+    /// If a number is out of range; whether the plan is secure is another question, see [`Self::secure`].
+    pub fn new(queries: usize, copies: usize, public: usize, tolerance: usize) -> Result<Self, PlanError> {
+        Self::try_from(Numbers { queries, copies, public, tolerance, chunk: None })
+    }
+
+    /// The same plan, run in chunks of at most `chunk` inferences each, to bound the memory that a batch takes.
+    ///
+    /// # Errors
+    /// If `chunk` is 0.
+    pub fn in_chunks(self, chunk: usize) -> Result<Self, PlanError> {
+        Self::try_from(Numbers { chunk: Some(chunk), ..self.0 })
+    }
+
+    /// R, the greatest number of queries in one run.
+    #[must_use]
+    pub fn queries(&self) -> usize {
+        self.0.queries
+    }
+
+    /// B, copies of each query.
+    #[must_use]
+    pub fn copies(&self) -> usize {
+        self.0.copies
+    }
+
+    /// T, public samples.
+    #[must_use]
+    pub fn public(&self) -> usize {
+        self.0.public
+    }
+
+    /// m, public samples that may be wrong.
+    #[must_use]
+    pub fn tolerance(&self) -> usize {
+        self.0.tolerance
+    }
+
+    /// N = R B + T, inferences of one run.
+    #[must_use]
+    pub fn inferences(&self) -> usize {
+        self.0.queries * self.0.copies + self.0.public
+    }
+
+    /// Inferences for each query, N / R.
+    #[must_use]
+    pub fn amortised(&self) -> f64 {
+        self.inferences() as f64 / self.0.queries as f64
+    }
+
+    /// Whether a run is more than one batch of the inner protocol.
+    #[must_use]
+    pub fn is_chunked(&self) -> bool {
+        self.chunks().len() > 1
+    }
+
+    /// Sizes of the batches in which the N inferences run: as few as the chunk size allows, and as equal as possible.
+    #[must_use]
+    pub fn chunks(&self) -> Vec<usize> {
+        let all = self.inferences();
+        let count = all.div_ceil(self.0.chunk.unwrap_or(all));
+        (0..count).map(|i| (i + 1) * all / count - i * all / count).collect()
+    }
+
+    /// The server's best chance of passing off wrong answers.
+    #[must_use]
+    pub fn bound(&self) -> Bound {
+        bound(self)
+    }
+
+    /// The bound, if it is at most 2^-`security_bits`.
+    ///
+    /// # Errors
+    /// [`PlanError::TooWeak`], with the numbers.
+    pub fn secure(&self, security_bits: u32) -> Result<Bound, PlanError> {
+        let Bound { log2_probability, corrupted } = self.bound();
+        if log2_probability <= -f64::from(security_bits) {
+            Ok(Bound { log2_probability, corrupted })
+        } else {
+            Err(PlanError::TooWeak { plan: *self, log2_probability, corrupted, security_bits })
+        }
+    }
+}
+
+/// R = 512, B = 5, T = 100, m = 0: 2^-40.97 at 5.195 inferences a query.
+impl Default for Plan {
+    fn default() -> Self {
+        Self(Numbers { queries: 512, copies: 5, public: 100, tolerance: 0, chunk: None })
+    }
+}
+
+impl TryFrom<Numbers> for Plan {
+    type Error = PlanError;
+
+    fn try_from(n: Numbers) -> Result<Self, PlanError> {
+        let Numbers { queries, copies, public, tolerance, chunk } = n;
+        if queries == 0 || copies == 0 || chunk == Some(0) {
+            return Err(PlanError::Zero { queries, copies, chunk: chunk.unwrap_or(1) });
+        }
+        if tolerance > 0 && tolerance >= public {
+            return Err(PlanError::Tolerance { tolerance, public });
+        }
+        let inferences = queries.checked_mul(copies).and_then(|n| n.checked_add(public));
+        if inferences.is_none_or(|n| n > MOST_INFERENCES) {
+            return Err(PlanError::TooLarge { queries, copies, public, most: MOST_INFERENCES });
+        }
+        Ok(Self(n))
+    }
+}
+
+impl From<Plan> for Numbers {
+    fn from(plan: Plan) -> Self {
+        plan.0
+    }
+}
+
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Numbers { queries, copies, public, tolerance, .. } = self.0;
+        write!(f, "R={queries}, B={copies}, T={public}, m={tolerance}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_that_make_no_sense_are_refused_with_their_numbers() {
+        assert!(matches!(Plan::new(0, 5, 1, 0), Err(PlanError::Zero { queries: 0, .. })));
+        assert!(matches!(Plan::new(1, 0, 1, 0), Err(PlanError::Zero { copies: 0, .. })));
+        assert!(matches!(Plan::default().in_chunks(0), Err(PlanError::Zero { chunk: 0, .. })));
+        assert!(matches!(Plan::new(1, 1, 3, 3), Err(PlanError::Tolerance { tolerance: 3, public: 3 })));
+        assert!(matches!(Plan::new(usize::MAX, 2, 0, 0), Err(PlanError::TooLarge { .. })));
+        assert!(matches!(Plan::new(1 << 20, 1 << 10, 0, 0), Err(PlanError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_weak_plan_is_told_by_how_much() {
+        let weak = Plan::new(512, 5, 4, 1).unwrap();
+        let error = weak.secure(40).unwrap_err().to_string();
+        assert!(error.contains("2^-29.39") && error.contains("10.61 bits short"), "{error}");
+        assert!(Plan::default().secure(40).is_ok());
+        assert!(Plan::default().secure(41).is_err());
+    }
+
+    #[test]
+    fn chunks_are_alike_and_add_up() {
+        let plan = Plan::new(64, 7, 30, 0).unwrap();
+        assert_eq!((plan.chunks(), plan.is_chunked()), (vec![478], false));
+        let chunks = plan.in_chunks(32).unwrap().chunks();
+        assert_eq!((chunks.len(), chunks.iter().sum::<usize>()), (15, 478));
+        assert!(chunks.iter().all(|n| [31, 32].contains(n)), "{chunks:?}");
+        assert_eq!(plan.in_chunks(1000).unwrap().chunks(), [478]);
+    }
+}
