@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use ndarray::{Array2, Array3};
 use si_api::{Answer, Options, Protocol, Reveal, Rounding, Truncation};
-use si_models::{Model, run_fixed};
+use si_models::{Model, run_fixed, score_error_bound};
 
 use crate::graphs::{CASES, Case, random_queries, stacked};
 use crate::pair::{Conditions, Failed, PartyFailed, Seeds, run_batches};
-use crate::tolerance::score_tolerance;
 use crate::{Failure, Verdict, declared_cost_matches};
 
 /// The suite: every case of [`CASES`], batches of one to three, both reveals, two batches in one session; the declared
@@ -121,7 +120,7 @@ impl Conformance {
 }
 
 /// Compares answers with the oracle: bit for bit for [`Rounding::Exact`]; else scores within
-/// [`crate::score_tolerance`], and a label whose oracle score is that close (from both sides) to the greatest.
+/// [`si_models::score_error_bound`] (on networks this small, the worst case is a few units), and a label whose oracle score is that close (from both sides) to the greatest.
 ///
 /// # Errors
 /// At the first answer that is wrong or has the wrong form.
@@ -139,7 +138,7 @@ pub fn check_answers(
     }
     let tolerance = match rounding {
         Rounding::Exact => 0,
-        Rounding::OneBit => score_tolerance(model),
+        Rounding::OneBit => score_error_bound(model),
     };
     for (i, (expected, answer)) in oracle.rows().into_iter().zip(answers).enumerate() {
         let wrong = |why: String| {

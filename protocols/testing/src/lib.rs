@@ -11,8 +11,6 @@ mod cost;
 mod failure;
 pub mod graphs;
 pub mod pair;
-mod tolerance;
 
 pub use cost::{declared_cost_matches, rounds_do_not_grow};
 pub use failure::{Failure, Verdict};
-pub use tolerance::score_tolerance;
