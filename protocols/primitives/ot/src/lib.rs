@@ -18,7 +18,7 @@ mod two;
 pub use block::Block;
 pub use config::{Extension, OtConfig};
 pub use error::{Error, Result};
-pub use many::{MAX_INDEX_BITS, PendingMany};
+pub use many::{MAX_INDEX_BITS, PendingMany, RequestedMany};
 pub use receiver::OtReceiver;
 pub use sender::OtSender;
 pub use two::Pending;

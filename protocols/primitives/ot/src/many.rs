@@ -25,12 +25,21 @@ pub struct PendingMany {
     index_bits: u32,
 }
 
+/// A sender's part of a batch of 1-of-2^m OTs whose indices have been read.
+#[must_use = "the peer waits for the answer"]
+pub struct RequestedMany {
+    /// Q of each instance.
+    combined: Vec<Block>,
+    first: u64,
+    index_bits: u32,
+}
+
 impl OtSender {
     /// Chosen 1-of-2^m OT, m in 1..=8, of messages of `bits` bits (1 to 8): `messages[i << m | j]` is message j of
     /// instance i. Consumes m correlated OTs an instance.
     ///
     /// Traffic for n instances: n * m bits up (read here), n * 2^m * bits bits down, one message each; the answer is not
-    /// flushed.
+    /// flushed. To answer several batches in one round, read all their indices with [`Self::one_of_many_read`] first.
     ///
     /// # Errors
     /// As [`Self::reserve`], and if the receiver's message does not decode.
@@ -39,14 +48,60 @@ impl OtSender {
     /// If m or `bits` is out of range, or the messages do not fill whole instances.
     pub fn one_of_many(&mut self, ch: &mut Channel, m: u32, bits: u32, messages: &[u8]) -> Result<()> {
         check_widths(m, bits);
-        assert!(messages.len().is_multiple_of(1 << m), "{} messages do not fill instances of 2^{m}", messages.len());
-        let n = messages.len() >> m;
+        let requested = self.one_of_many_read(ch, m, messages.len() >> m)?;
+        self.one_of_many_answer(ch, bits, requested, messages)
+    }
+
+    /// The first half of [`Self::one_of_many`]: reads the masked indices of n instances.
+    ///
+    /// # Errors
+    /// As [`Self::one_of_many`].
+    ///
+    /// # Panics
+    /// If m is out of range.
+    pub fn one_of_many_read(&mut self, ch: &mut Channel, m: u32, n: usize) -> Result<RequestedMany> {
+        check_widths(m, 1);
         let blocks = self.take(ch, total(n, m as usize, usize::MAX)?)?;
         let first = self.count(blocks.len());
         let bytes = ch.recv_exact("OT indices", packed_len(n, m))?;
         let corrections = unpack(&bytes, n, m).map_err(|e| ch.malformed("OT indices", e.to_string()))?;
+        // The corrections were sent in the clear, so they may be addresses.
+        let multiples = self.multiples(m);
+        let instances = blocks.chunks_exact(m as usize).zip(corrections);
+        let combined = instances.map(|(blocks, c)| combine(blocks) ^ multiples[c as usize]).collect();
+        Ok(RequestedMany { combined, first, index_bits: m })
+    }
 
-        // jΔ for each j; the corrections were sent in the clear, so they may be addresses.
+    /// The second half of [`Self::one_of_many`].
+    ///
+    /// # Errors
+    /// If the connection fails.
+    ///
+    /// # Panics
+    /// As [`Self::one_of_many`].
+    pub fn one_of_many_answer(
+        &mut self,
+        ch: &mut Channel,
+        bits: u32,
+        requested: RequestedMany,
+        messages: &[u8],
+    ) -> Result<()> {
+        let RequestedMany { combined, first, index_bits: m } = requested;
+        check_widths(m, bits);
+        assert_eq!(messages.len(), combined.len() << m, "2^m messages for each instance");
+        let multiples = self.multiples(m);
+        let mut pads = vec![0; 1 << m];
+        let mut masked = Vec::with_capacity(messages.len());
+        for (i, (q, own)) in combined.iter().zip(messages.chunks_exact(1 << m)).enumerate() {
+            pads.iter_mut().zip(&multiples).for_each(|(p, d)| *p = q ^ d);
+            self.hash.hash(first + i as u64, 1 << m, &mut pads);
+            masked.extend(own.iter().zip(&pads).map(|(message, pad)| u64::from(*message) ^ *pad as u64));
+        }
+        send_packed(ch, &masked, bits)
+    }
+
+    /// jΔ for each polynomial j of degree below m.
+    fn multiples(&self, m: u32) -> Vec<Block> {
         let mut multiples = vec![0; 1 << m];
         let mut power = self.delta;
         for level in 0..m {
@@ -55,16 +110,7 @@ impl OtSender {
             }
             power = times_x(power);
         }
-        let mut pads = vec![0; 1 << m];
-        let mut masked = Vec::with_capacity(messages.len());
-        for (i, (instance, correction)) in blocks.chunks_exact(m as usize).zip(corrections).enumerate() {
-            let q = combine(instance) ^ multiples[correction as usize];
-            pads.iter_mut().zip(&multiples).for_each(|(p, d)| *p = q ^ d);
-            self.hash.hash(first + i as u64, 1 << m, &mut pads);
-            let own = &messages[i << m..(i + 1) << m];
-            masked.extend(own.iter().zip(&pads).map(|(message, pad)| u64::from(*message) ^ *pad as u64));
-        }
-        send_packed(ch, &masked, bits)
+        multiples
     }
 }
 

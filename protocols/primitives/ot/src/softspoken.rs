@@ -126,12 +126,13 @@ impl SoftSpokenReceiver {
                 }
             }
             ch.send(&message)?;
+            ch.flush()?;
         }
         let leaves = seeds.iter().map(|s| Prg::new(*s)).collect();
         Ok((Self { streams: Streams { field_bits, leaves, position: 0 } }, session))
     }
 
-    /// Appends `blocks` times 128 correlated OTs. Sends 128 / k - 1 bits for each; nothing is flushed.
+    /// Appends `blocks` times 128 correlated OTs. Sends 128 / k - 1 bits for each; flushes.
     pub(crate) fn extend(&mut self, ch: &mut Channel, blocks: usize, out: &mut Vec<Block>) -> Result<()> {
         let k = self.streams.field_bits;
         let mut scratch = Scratch::new(k);
