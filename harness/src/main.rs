@@ -1,1 +1,29 @@
-fn main() {}
+//! `bench`: runs experiments of secure inference between real processes, records them, and reports.
+//!
+//! The crate has two halves that meet in [`record`]: the running half turns an experiment into rows, the reporting half
+//! turns rows into tables and figures.
+
+// The running half.
+mod agree;
+mod cli;
+mod commands;
+mod experiment;
+mod inputs;
+mod job;
+mod machine;
+mod orchestrate;
+mod party;
+mod progress;
+mod registry;
+mod row;
+mod spawn;
+mod verify;
+
+// The reporting half.
+mod check;
+mod record;
+mod stats;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,52 @@
+# Every command a visitor needs. `make` alone lists them.
+
+SHELL := /bin/sh
+CARGO ?= cargo
+TARGET = $${CARGO_TARGET_DIR:-target}
+BENCH = $(TARGET)/release/bench
+
+.DEFAULT_GOAL := help
+.PHONY: help needs test lint build bench-smoke bench-lan bench-wan report fetch clean
+
+help: ## this list
+	@echo "Benchmarks of secure neural-network inference. Commands:"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+# Rust's package manager, and a C linker, which rustc calls to link programs.
+needs:
+	@command -v $(CARGO) >/dev/null 2>&1 || { \
+	  echo "error: '$(CARGO)' is not there: install Rust 1.95 or newer (https://rustup.rs, or 'apt-get install rustup && rustup default stable')" >&2; exit 1; }
+	@command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 || { \
+	  echo "error: no C linker (cc): 'apt-get install gcc', or your system's equivalent" >&2; exit 1; }
+
+test: needs ## all tests, and those of the SIMD kernels again without SIMD (some minutes)
+	$(CARGO) test --workspace
+	SI_NO_SIMD=1 $(CARGO) test -p si-ring -p si-ot -p si-rlwe -p si-gadgets -p si-cheetah
+
+lint: needs ## formatting, clippy and documentation, warnings as errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+build: needs ## the program: target/release/bench
+	$(CARGO) build --release -p si-harness
+
+bench-smoke: build ## a tiny network over loopback: does everything run? (seconds)
+	$(BENCH) run smoke
+
+bench-lan: build ## the MNIST network over an emulated LAN, then the report (minutes)
+	$(BENCH) run mnist-lan
+	$(BENCH) report
+
+bench-wan: build ## the MNIST network over an emulated WAN, then the report (minutes)
+	$(BENCH) run mnist-wan
+	$(BENCH) report
+
+report: build ## tables and figures from all records, and the headline tables in README.md
+	$(BENCH) report
+
+fetch: ## data sets too large for the repository, checked by hash
+	sh datasets/fetch.sh
+
+clean: ## what builds leave; records stay
+	$(CARGO) clean

@@ -1,0 +1,183 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use si_wire::Role;
+
+use crate::experiment::Overrides;
+use crate::{check, commands, orchestrate, party};
+
+/// Exit code after Ctrl-C, as shells have it.
+const STOPPED: u8 = 130;
+
+/// Benchmarks of secure neural-network inference: real protocols, real processes, real or emulated links.
+#[derive(Parser)]
+#[command(name = "bench", version = crate::machine::COMMIT, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List experiments, protocols, models, data sets and links
+    List(ListArgs),
+    /// Run an experiment and record it
+    Run(RunArgs),
+    /// Play one role of a repetition (`run` starts these itself; by hand for two machines)
+    Party(PartyArgs),
+    /// Make tables and figures from records, and put the headline tables into README.md
+    Report(ReportArgs),
+    /// Check that a record folder is whole and consistent
+    Check(CheckArgs),
+    /// Measure what an emulated link really gives
+    Probe(ProbeArgs),
+    /// Declared bytes and rounds of a protocol, operator by operator
+    Cost(CostArgs),
+    /// How likely a cheating server escapes Fusion's check, and what the check costs
+    Soundness(SoundnessArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ListArgs {
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// Name of an experiment (`bench list`), or path of a TOML file
+    pub(crate) experiment: String,
+    /// Folder in which the record folder is made
+    #[arg(long, value_name = "DIR", default_value = orchestrate::RECORDS, conflicts_with = "resume")]
+    pub(crate) records: PathBuf,
+    /// Only this protocol
+    #[arg(long, value_name = "P")]
+    pub(crate) protocol: Option<String>,
+    /// Only this model
+    #[arg(long, value_name = "M")]
+    pub(crate) model: Option<String>,
+    /// Only this link
+    #[arg(long, value_name = "L")]
+    pub(crate) link: Option<String>,
+    /// So many repetitions of each cell
+    #[arg(long, value_name = "N")]
+    pub(crate) repeat: Option<u32>,
+    /// Batches of this many queries (plans of Fusion stay as they are)
+    #[arg(long, value_name = "N")]
+    pub(crate) batch: Option<usize>,
+    /// Do what is missing in this record folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) resume: Option<PathBuf>,
+    /// Write the job file of the first cell to standard output instead of running it: see `bench party`
+    #[arg(long)]
+    pub(crate) print_job: bool,
+}
+
+impl RunArgs {
+    /// The changes to the experiment.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides {
+            protocol: self.protocol.clone(),
+            model: self.model.clone(),
+            link: self.link.clone(),
+            repeat: self.repeat,
+            batch: self.batch,
+        }
+    }
+}
+
+#[derive(Args)]
+struct PartyArgs {
+    /// Job file, the same for both parties
+    #[arg(long, value_name = "FILE")]
+    job: PathBuf,
+    /// `client` or `server`
+    #[arg(long)]
+    role: Role,
+    /// Where the server listens and the client connects, in place of the job's address
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+}
+
+#[derive(Args)]
+struct ReportArgs {
+    /// Record folders, or folders of them
+    #[arg(value_name = "DIR", default_value = orchestrate::RECORDS)]
+    folders: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    /// A record folder
+    folder: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct ProbeArgs {
+    /// Name of the link (`bench list`)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) link: String,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct CostArgs {
+    /// Protocol
+    pub(crate) protocol: String,
+    /// Model
+    pub(crate) model: String,
+    /// Queries in the batch
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) batch: usize,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct SoundnessArgs {
+    /// R, the queries
+    #[arg(long, value_name = "R")]
+    pub(crate) queries: usize,
+    /// B, the copies of each query
+    #[arg(long, value_name = "B")]
+    pub(crate) copies: usize,
+    /// T, the public samples
+    #[arg(long, value_name = "T")]
+    pub(crate) public: usize,
+    /// m, the wrong public samples that are tolerated
+    #[arg(long, value_name = "M", default_value_t = 0)]
+    pub(crate) tolerance: usize,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Parses the command line and does what it says.
+pub(crate) fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::List(args) => commands::list(&args).map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => commands::run(&args).map(|end| match end {
+            commands::End::Good => ExitCode::SUCCESS,
+            commands::End::Failures => ExitCode::FAILURE,
+            commands::End::Stopped => ExitCode::from(STOPPED),
+        }),
+        Command::Party(args) => party::run(&args.job, args.role, args.address.as_deref())
+            .map(|good| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        Command::Report(args) => commands::report(&args.folders).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check::run(&args.folder).map(|()| ExitCode::SUCCESS),
+        Command::Probe(args) => commands::probe(&args).map(|()| ExitCode::SUCCESS),
+        Command::Cost(args) => commands::cost(&args).map(|()| ExitCode::SUCCESS),
+        Command::Soundness(args) => commands::soundness(&args).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|e| {
+        eprintln!("error: {}", format!("{e:#}").replace('\n', " "));
+        ExitCode::FAILURE
+    })
+}

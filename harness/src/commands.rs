@@ -1,0 +1,195 @@
+//! The commands that answer at once, and `bench run`'s frame. Each answers for people, or as JSON for scripts.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use si_api::{Cost, Options};
+use si_netem::{Effort, Profile};
+
+use crate::cli::{CostArgs, ListArgs, ProbeArgs, RunArgs, SoundnessArgs};
+use crate::experiment::Experiment;
+use crate::{inputs, orchestrate, registry};
+
+/// How `bench run` ended.
+pub(crate) enum End {
+    /// All repetitions are ok or skipped.
+    Good,
+    /// Some are not.
+    Failures,
+    /// The user stopped it.
+    Stopped,
+}
+
+/// `bench run`.
+///
+/// # Errors
+/// If nothing could be run or recorded. Repetitions that fail are rows, not errors.
+pub(crate) fn run(args: &RunArgs) -> Result<End> {
+    let experiment = Experiment::find(&args.experiment)?.with(args.overrides())?;
+    if args.print_job {
+        print(&serde_json::to_string_pretty(&orchestrate::first_job(&experiment)?)?)?;
+        return Ok(End::Good);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let wish = Arc::clone(&stop);
+    ctrlc::set_handler(move || wish.store(true, Ordering::Relaxed)).context("handler for Ctrl-C")?;
+    let summary = orchestrate::run(&experiment, &args.records, args.resume.as_deref(), &stop)?;
+    let folder = summary.folder.display();
+    if summary.stopped {
+        eprintln!("stopped after {} rows; the rest: bench run {} --resume {folder}", summary.written, args.experiment);
+        return Ok(End::Stopped);
+    }
+    print(&format!("records: {folder}"))?;
+    if summary.failed > 0 {
+        let (failed, written) = (summary.failed, summary.written);
+        eprintln!(
+            "error: {failed} of {written} repetitions failed; their rows in {folder}/runs.csv say why, more is in log.txt"
+        );
+        return Ok(End::Failures);
+    }
+    Ok(End::Good)
+}
+
+/// `bench list`.
+///
+/// # Errors
+/// If something embedded is invalid.
+pub(crate) fn list(args: &ListArgs) -> Result<()> {
+    let experiments = Experiment::embedded()?;
+    let cards = registry::cards()?;
+    let models: Vec<_> = si_models::zoo::names()?.into_iter().map(si_models::zoo::entry).collect::<Result<_, _>>()?;
+    let datasets: Vec<_> = si_datasets::names()?.into_iter().map(si_datasets::describe).collect::<Result<_, _>>()?;
+    let links = Profile::built_in()?;
+    if args.json {
+        let link = |l: &Profile| {
+            json!({
+                "name": l.name, "means": l.means.to_string(), "rate_bits_per_s": l.rate_bits_per_s, "rtt_us": l.rtt_us,
+                "tcp_slow_start": l.tcp_slow_start, "tcp_window_bytes": l.tcp_window_bytes, "source": l.source,
+            })
+        };
+        let named = |name: &str, title: &str| json!({ "name": name, "title": title });
+        let answer = json!({
+            "experiments": experiments.iter().map(|e| {
+                json!({ "name": e.name, "title": e.title, "cells": e.cells().iter().map(|c| c.name()).collect::<Vec<_>>() })
+            }).collect::<Vec<_>>(),
+            "protocols": cards,
+            "models": models.iter().map(|m| {
+                json!({ "name": m.name, "title": m.title, "parameters": m.parameters, "dataset": m.dataset, "licence": m.licence })
+            }).collect::<Vec<_>>(),
+            "datasets": datasets.iter().map(|d| {
+                json!({ "name": d.name, "title": d.title, "images": d.images, "classes": d.classes, "licence": d.licence })
+            }).chain([named(inputs::RANDOM, RANDOM_TITLE)]).collect::<Vec<_>>(),
+            "links": links.iter().map(link).collect::<Vec<_>>(),
+        });
+        return print(&serde_json::to_string_pretty(&answer)?);
+    }
+    let section = |title: &str, lines: Vec<(String, String)>| {
+        let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let body: String = lines.iter().map(|(name, what)| format!("  {name:width$}  {what}\n")).collect();
+        print(&format!("{title}\n{body}"))
+    };
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    section("experiments", experiments.iter().map(|e| pair(&e.name, &e.title)).collect())?;
+    section("protocols", cards.iter().map(|c| pair(&c.id, &c.title)).collect())?;
+    section("models", models.iter().map(|m| pair(&m.name, &m.title)).collect())?;
+    let random = pair(inputs::RANDOM, RANDOM_TITLE);
+    section("data sets", datasets.iter().map(|d| pair(&d.name, &d.title)).chain([random]).collect())?;
+    section("links", links.iter().map(|l| pair(&l.name, &l.source)).collect())
+}
+
+const RANDOM_TITLE: &str = "uniformly random images of the model's shape, without labels";
+
+/// `bench probe`.
+///
+/// # Errors
+/// If there is no such link or it cannot be set up.
+pub(crate) fn probe(args: &ProbeArgs) -> Result<()> {
+    let profile = Profile::named(&args.link)?;
+    let seen = si_netem::probe_profile(&profile, Effort::Full)?;
+    let complaints = si_netem::gate(&seen, &profile).err().unwrap_or_default();
+    if args.json {
+        let mut answer = json!({
+            "link": profile.name,
+            "rtt_us": seen.rtt_us_p50,
+            "mbps": seen.up_mbps.min(seen.down_mbps),
+            "rtt_us_set": profile.rtt_us,
+            "mbps_set": profile.rate_bits_per_s as f64 / 1e6,
+            "as_set": complaints.is_empty(),
+            "complaints": complaints,
+        });
+        merge(&mut answer, serde_json::to_value(seen)?);
+        return print(&serde_json::to_string_pretty(&answer)?);
+    }
+    let mut lines = vec![
+        format!("link {}: {}", profile.name, profile.source),
+        format!(
+            "  RTT      {:.1} us median, {:.1} us 99th percentile ({} set)",
+            seen.rtt_us_p50, seen.rtt_us_p99, profile.rtt_us
+        ),
+        format!("  up       {:.1} Mbit/s ({} set)", seen.up_mbps, profile.rate_bits_per_s / 1_000_000),
+        format!("  down     {:.1} Mbit/s", seen.down_mbps),
+    ];
+    lines.extend(seen.duplex_mbps.map(|d| format!("  duplex   {d:.1} Mbit/s each way")));
+    lines.extend(seen.first_mb_us.map(|t| format!("  first MB {:.1} ms", t / 1000.0)));
+    match profile.rate_bits_per_s {
+        0 => {}
+        _ if complaints.is_empty() => lines.push("  the link is as set".to_owned()),
+        _ => lines.extend(complaints.iter().map(|c| format!("  NOT AS SET: {c}"))),
+    }
+    print(&lines.join("\n"))
+}
+
+/// `bench cost`.
+///
+/// # Errors
+/// If a name is unknown, or the protocol declares no cost.
+pub(crate) fn cost(args: &CostArgs) -> Result<()> {
+    ensure!(args.batch > 0, "--batch must be at least 1");
+    let graph = si_models::zoo::graph(&args.model)?;
+    let protocol = registry::standalone(&args.protocol)?;
+    let lines = protocol.cost(&graph, args.batch, Options::default())?;
+    let total = lines.iter().fold(Cost::default(), |sum, l| sum.plus(l.cost));
+    if args.json {
+        let line = |phase: &str, operator: &str, cost: &Cost| {
+            let mut v = json!({ "phase": phase, "operator": operator });
+            merge(&mut v, serde_json::to_value(cost).unwrap_or_default());
+            v
+        };
+        let answer = json!({
+            "protocol": args.protocol,
+            "model": args.model,
+            "batch": args.batch,
+            "lines": lines.iter().map(|l| line(&l.phase.to_string(), &l.label, &l.cost)).collect::<Vec<_>>(),
+            "total": total,
+        });
+        return print(&serde_json::to_string_pretty(&answer)?);
+    }
+    let width = lines.iter().map(|l| l.label.len()).max().unwrap_or(0).max(8);
+    let row = |phase: &str, label: &str, c: &Cost| {
+        format!("{phase:8} {label:width$} {:>14} {:>14} {:>8}", c.up_bytes, c.down_bytes, c.rounds)
+    };
+    print(&format!("{:8} {:width$} {:>14} {:>14} {:>8}", "phase", "operator", "up_bytes", "down_bytes", "rounds"))?;
+    lines.iter().try_for_each(|l| print(&row(&l.phase.to_string(), &l.label, &l.cost)))?;
+    print(&row("all", "", &total))
+}
+
+/// Adds the fields of one object to another.
+fn merge(into: &mut Value, from: Value) {
+    if let (Value::Object(a), Value::Object(b)) = (into, from) {
+        a.extend(b);
+    }
+}
+
+/// A line on standard output; a reader that has gone away is an error, not a panic.
+fn print(text: &str) -> Result<()> {
+    writeln!(std::io::stdout().lock(), "{text}").context("standard output")
+}
+pub(crate) fn soundness(_args: &SoundnessArgs) -> Result<()> {
+    anyhow::bail!("fusion is not there")
+}
+pub(crate) fn report(_f: &[std::path::PathBuf]) -> Result<()> {
+    anyhow::bail!("fusion is not there")
+}

@@ -1,0 +1,205 @@
+//! Which queries and public samples a repetition uses, and the numbers behind them.
+//!
+//! The orchestrator draws positions in the data set and writes them into the job; the client looks the images up.
+
+use anyhow::{Result, bail, ensure};
+use ndarray::{Array3, Array4, Axis};
+use rand::{RngExt, SeedableRng};
+use si_api::Graph;
+use si_datasets::{Dataset, permutation};
+
+use crate::job::{Job, PublicSample};
+
+/// Name of the source of uniformly random images, for models that have no data set.
+pub(crate) const RANDOM: &str = "random";
+
+/// How many different random images there are (agreement).
+const RANDOM_IMAGES: usize = 1 << 16;
+
+/// Where images come from.
+pub(crate) enum Source {
+    /// A data set with labels.
+    Set(Dataset),
+    /// Pixels drawn uniformly from [0, 1); a position is the seed of its image. There are no labels.
+    Random,
+}
+
+/// What the client of a job puts in.
+pub(crate) struct Inputs {
+    /// The queries, encoded.
+    pub(crate) queries: Vec<Array3<i64>>,
+    /// Public samples, encoded, with the labels that are known.
+    pub(crate) public: Vec<(Array3<i64>, usize)>,
+}
+
+/// The client's inputs.
+///
+/// # Errors
+/// If the data set cannot be loaded or does not fit the model.
+pub(crate) fn load(job: &Job, graph: &Graph) -> Result<Inputs> {
+    let source = Source::open(&job.dataset)?;
+    let queries = split(&source.images(graph, &job.queries)?);
+    let positions: Vec<_> = job.public.iter().map(|p| p.position).collect();
+    let labels = job.public.iter().map(|p| p.label);
+    let public = split(&source.images(graph, &positions)?).into_iter().zip(labels).collect();
+    Ok(Inputs { queries, public })
+}
+
+fn split(images: &Array4<i64>) -> Vec<Array3<i64>> {
+    images.outer_iter().map(|image| image.to_owned()).collect()
+}
+
+impl Source {
+    /// The source of this name.
+    ///
+    /// # Errors
+    /// If there is none, or its files are missing or not what they should be.
+    pub(crate) fn open(name: &str) -> Result<Self> {
+        if name == RANDOM {
+            return Ok(Self::Random);
+        }
+        if !si_datasets::names()?.contains(&name) {
+            let known = si_datasets::names()?.join(", ");
+            bail!("unknown data set '{name}': choose one of {RANDOM}, {known}");
+        }
+        Ok(Self::Set(si_datasets::load(name)?))
+    }
+
+    /// Number of images.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Set(set) => set.len(),
+            Self::Random => RANDOM_IMAGES,
+        }
+    }
+
+    /// The true class of an image, if it has one.
+    pub(crate) fn label(&self, position: usize) -> Option<usize> {
+        match self {
+            Self::Set(set) => set.labels.get(position).copied(),
+            Self::Random => None,
+        }
+    }
+
+    /// Hash of the images and labels, for the records.
+    pub(crate) fn hash(&self) -> String {
+        match self {
+            Self::Set(set) => set.sha256.clone(),
+            Self::Random => blake3::hash(RANDOM.as_bytes()).to_hex().to_string(),
+        }
+    }
+
+    /// All positions in an order that depends on the seed.
+    pub(crate) fn order(&self, seed: u64) -> Vec<usize> {
+        permutation(self.len(), seed)
+    }
+
+    /// Images (n, c, h, w), encoded for the model.
+    ///
+    /// # Errors
+    /// If a position is beyond the end or the images have another shape than the model takes.
+    pub(crate) fn images(&self, graph: &Graph, positions: &[usize]) -> Result<Array4<i64>> {
+        let [c, h, w] = graph.input_shape();
+        if let Some(p) = positions.iter().find(|p| **p >= self.len()) {
+            bail!("position {p} in a data set of {} images", self.len());
+        }
+        let images = match self {
+            Self::Set(set) => {
+                let shape = &set.images.shape()[1..];
+                ensure!(
+                    shape == [c, h, w],
+                    "data set {} has images of {shape:?}, model {} takes {:?}: choose another, or dataset = \"{RANDOM}\"",
+                    set.name,
+                    graph.name(),
+                    [c, h, w]
+                );
+                set.images.select(Axis(0), positions)
+            }
+            Self::Random => {
+                let mut images = Array4::zeros((positions.len(), c, h, w));
+                for (mut image, position) in images.outer_iter_mut().zip(positions) {
+                    let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(*position as u64);
+                    image.iter_mut().for_each(|v| *v = rng.random::<f32>());
+                }
+                images
+            }
+        };
+        Ok(si_models::encode_input(graph, &images))
+    }
+}
+
+/// The queries of a repetition and, for Fusion, its public samples.
+pub(crate) struct Draw {
+    /// Positions of the queries.
+    pub(crate) queries: Vec<usize>,
+    /// Positions of the public samples, and their labels.
+    pub(crate) public: Vec<PublicSample>,
+}
+
+/// Draws `queries` and, disjoint from them, `public` samples that an honest server answers as expected: `known` gives
+/// the label that the client may rely on, or `None` for an image that is no good as a public sample.
+///
+/// # Errors
+/// If there are not enough images, or `known` fails.
+pub(crate) fn draw(
+    source: &Source,
+    seed: u64,
+    queries: usize,
+    public: usize,
+    mut known: impl FnMut(usize) -> Result<Option<usize>>,
+) -> Result<Draw> {
+    let order = source.order(seed);
+    ensure!(
+        queries + public <= order.len(),
+        "{queries} queries and {public} public samples are more than the {} images of the data set: ask for fewer",
+        order.len()
+    );
+    let (first, rest) = order.split_at(queries);
+    let mut drawn = Draw { queries: first.to_vec(), public: Vec::new() };
+    for &position in rest {
+        if drawn.public.len() == public {
+            break;
+        }
+        if let Some(label) = known(position)? {
+            drawn.public.push(PublicSample { position, label });
+        }
+    }
+    ensure!(
+        drawn.public.len() == public,
+        "only {} images of the data set are fit as public samples, {public} are needed: take a larger data set or a smaller plan",
+        drawn.public.len()
+    );
+    Ok(drawn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_are_disjoint_repeatable_and_bounded() {
+        let even = |p: usize| Ok((p % 2 == 0).then_some(p % 10));
+        let a = draw(&Source::Random, 1, 50, 20, even).unwrap();
+        assert_eq!((a.queries.len(), a.public.len()), (50, 20));
+        assert!(a.public.iter().all(|p| !a.queries.contains(&p.position) && p.position % 2 == 0));
+        let b = draw(&Source::Random, 1, 50, 20, even).unwrap();
+        assert_eq!(a.queries, b.queries);
+        assert_ne!(a.queries, draw(&Source::Random, 2, 50, 20, even).unwrap().queries);
+        assert!(draw(&Source::Random, 1, RANDOM_IMAGES, 1, even).is_err());
+        let e = draw(&Source::Random, 1, 1, 1, |_| Ok(None)).err().unwrap().to_string();
+        assert!(e.contains("only 0 images"), "{e}");
+    }
+
+    #[test]
+    fn unknown_sources_and_wrong_shapes_are_named() {
+        let e = Source::open("minst").err().unwrap().to_string();
+        assert!(e.contains("'minst'") && e.contains("mnist"), "{e}");
+        let tiny = si_models::zoo::graph("tiny").unwrap();
+        let e = Source::open("mnist").unwrap().images(&tiny, &[0]).unwrap_err().to_string();
+        assert!(e.contains("[1, 28, 28]") && e.contains("[1, 8, 8]"), "{e}");
+        let images = Source::Random.images(&tiny, &[3, 4, 3]).unwrap();
+        assert_eq!(images.index_axis(Axis(0), 0), images.index_axis(Axis(0), 2));
+        assert_ne!(images.index_axis(Axis(0), 0), images.index_axis(Axis(0), 1));
+        assert!(Source::Random.images(&tiny, &[RANDOM_IMAGES]).is_err());
+    }
+}

@@ -1,0 +1,294 @@
+//! `bench run`: an experiment's matrix becomes rows. Whatever happens to a repetition, it leaves a row, and every row
+//! is on the disk before the next repetition begins.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use si_api::Model;
+use si_netem::Profile;
+
+use crate::experiment::{Cell, Experiment, Load};
+use crate::inputs::{self, Source};
+use crate::job::Job;
+use crate::progress::Progress;
+use crate::record::{Folder, Method, Recorder, Status};
+use crate::row::{self, Facts};
+use crate::verify::{Oracle, Verdict, rounding};
+use crate::{machine, registry, spawn};
+
+/// Where records go unless the command line says otherwise.
+pub(crate) const RECORDS: &str = "results/records";
+
+/// How long a party waits for its peer to appear; both are started together (local).
+const CONNECT_TIMEOUT_S: u64 = 20;
+
+/// How a run of an experiment ended.
+pub(crate) struct Summary {
+    /// The record folder.
+    pub(crate) folder: PathBuf,
+    /// Rows of the experiment that are not ok, in this run.
+    pub(crate) failed: usize,
+    /// Rows written by this run.
+    pub(crate) written: usize,
+    /// Whether the user stopped it.
+    pub(crate) stopped: bool,
+}
+
+/// Runs what is missing of an experiment: all of it in a new folder under `records`, or the rest in `resume`.
+///
+/// # Errors
+/// If the experiment does not fit this program, or the records cannot be written.
+pub(crate) fn run(
+    experiment: &Experiment,
+    records: &Path,
+    resume: Option<&Path>,
+    stop: &AtomicBool,
+) -> Result<Summary> {
+    let text = toml::to_string(experiment).context("the experiment as TOML")?;
+    let cells = experiment.cells();
+    ensure!(
+        !cells.is_empty(),
+        "experiment {} has no cells: is there a batch or a plan for its protocols?",
+        experiment.name
+    );
+    let mut stage = Stage::load(experiment)?;
+
+    let (commit, _) = machine::commit();
+    let mut recorder = match resume {
+        None => Recorder::create_under(records, &machine::describe(), commit, &text)?,
+        Some(folder) => {
+            same_code(folder)?;
+            Recorder::resume(folder, &text)?
+        }
+    };
+    let todo: Vec<(u64, &Cell)> = order(&cells).filter(|(r, c)| !recorder.has(&run_id(c, *r))).collect();
+    let mut progress = Progress::new(todo.iter().map(|(_, c)| c.name()).collect());
+    progress.say(&format!(
+        "{}: {} repetitions of {} cells; records in {}",
+        experiment.name,
+        todo.len(),
+        cells.len(),
+        recorder.dir().display()
+    ));
+    recorder.log(&format!("{} repetitions to do, code {}, {}", todo.len(), machine::COMMIT, machine::PROFILE))?;
+
+    let mut summary = Summary { folder: recorder.dir().to_owned(), failed: 0, written: 0, stopped: false };
+    let mut skipped: BTreeMap<String, String> = BTreeMap::new();
+    for (repetition, cell) in todo {
+        let id = run_id(cell, repetition);
+        progress.begin(&id);
+        let mut facts = stage.facts(experiment, cell, repetition)?;
+        let done = match skipped.get(&cell.name()) {
+            Some(why) => Some(End::skipped(why.clone())),
+            None => stage.repetition(experiment, cell, &mut facts, stop, &mut recorder)?,
+        };
+        let Some(end) = done else {
+            summary.stopped = true;
+            recorder.log("stopped by the user")?;
+            break;
+        };
+        let (row, phases) = row::of(&facts, &end);
+        if row.status == Status::Skipped {
+            skipped.insert(cell.name(), row.reason.clone());
+        }
+        recorder.append(&row, &phases)?;
+        summary.written += 1;
+        summary.failed += usize::from(!matches!(row.status, Status::Ok | Status::Skipped));
+        let line = row::describe(&row);
+        recorder.log(&line)?;
+        progress.end(&line);
+    }
+    progress.finish();
+    Ok(summary)
+}
+
+/// The job of the first repetition of the first cell, for parties that are started by hand.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn first_job(experiment: &Experiment) -> Result<Job> {
+    let cells = experiment.cells();
+    let cell = cells.first().context("the experiment has no cells")?;
+    let mut stage = Stage::load(experiment)?;
+    let facts = stage.facts(experiment, cell, 1)?;
+    Ok(Job { supervised: false, ..stage.job(experiment, cell, &facts)? })
+}
+
+/// Repetition by repetition, so that a drift of the machine falls on all protocols alike.
+fn order(cells: &[Cell]) -> impl Iterator<Item = (u64, &Cell)> {
+    let most = cells.iter().map(|c| c.repetitions).max().unwrap_or(0);
+    (1..=most).flat_map(move |r| cells.iter().filter(move |c| r <= c.repetitions).map(move |c| (u64::from(r), c)))
+}
+
+fn run_id(cell: &Cell, repetition: u64) -> String {
+    format!("{}#{repetition}", cell.name())
+}
+
+/// Rows of two versions of the code do not belong into one folder.
+fn same_code(folder: &Path) -> Result<()> {
+    let (commit, dirty) = machine::commit();
+    if let Some(row) = Folder::read(folder)?.runs.iter().find(|r| (r.commit.as_str(), r.dirty) != (commit, dirty)) {
+        bail!(
+            "{} was recorded with code {}{}, this program is {}: build that commit again, or begin a new folder",
+            folder.display(),
+            row.commit,
+            if row.dirty { "-dirty" } else { "" },
+            machine::COMMIT
+        );
+    }
+    Ok(())
+}
+
+/// What stays loaded between repetitions.
+struct Stage {
+    source: Source,
+    data_hash: String,
+    oracles: BTreeMap<String, (Oracle, String)>,
+}
+
+/// How a repetition ended, with the answers compared if there are any.
+pub(crate) struct End {
+    /// What the processes did.
+    pub(crate) outcome: spawn::Outcome,
+    /// Comparison with the oracle, if the client had answers.
+    pub(crate) verdict: Option<Verdict>,
+}
+
+impl Stage {
+    fn load(experiment: &Experiment) -> Result<Self> {
+        let source = Source::open(&experiment.dataset)?;
+        let mut oracles = BTreeMap::new();
+        for name in &experiment.models {
+            let model = si_models::zoo::model(name)?;
+            source.images(model.graph(), &[0])?;
+            let hash = model_hash(&model);
+            oracles.insert(name.clone(), (Oracle::new(model), hash));
+        }
+        Ok(Self { data_hash: source.hash(), source, oracles })
+    }
+
+    fn oracle(&mut self, model: &str) -> Result<&mut (Oracle, String)> {
+        self.oracles.get_mut(model).with_context(|| format!("model {model} was not loaded"))
+    }
+
+    /// What is known of a repetition before it is run.
+    fn facts(&mut self, experiment: &Experiment, cell: &Cell, repetition: u64) -> Result<Facts> {
+        let card = registry::card(&cell.protocol)?;
+        Ok(Facts {
+            run_id: run_id(cell, repetition),
+            experiment: experiment.name.clone(),
+            cell: cell.clone(),
+            repetition,
+            card,
+            dataset: experiment.dataset.clone(),
+            options: experiment.options,
+            profile: Profile::named(&cell.link)?,
+            // Each repetition draws other images, the same for all cells of it.
+            seed: experiment.seed.wrapping_add(repetition - 1),
+            model_hash: self.oracle(&cell.model)?.1.clone(),
+            data_hash: self.data_hash.clone(),
+            started_utc: crate::record::utc_now(),
+            load_avg_milli: machine::load_avg_milli(),
+            threads: u64::from(spawn::THREADS),
+        })
+    }
+
+    /// Runs one repetition. `None` if the user stops it.
+    fn repetition(
+        &mut self,
+        experiment: &Experiment,
+        cell: &Cell,
+        facts: &mut Facts,
+        stop: &AtomicBool,
+        recorder: &mut Recorder,
+    ) -> Result<Option<End>> {
+        let job = match self.job(experiment, cell, facts) {
+            Ok(job) => job,
+            Err(e) => return Ok(Some(End::skipped(format!("{e:#}")))),
+        };
+        facts.started_utc = crate::record::utc_now();
+        facts.load_avg_milli = machine::load_avg_milli();
+        let Some(outcome) = spawn::run(&job, Duration::from_secs(cell.timeout_s), stop)? else { return Ok(None) };
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        if !outcome.stderr.is_empty() {
+            recorder.log(&format!("{}\n{}", facts.run_id, outcome.stderr.trim_end()))?;
+        }
+        let verdict = match outcome.client() {
+            Some(client) if outcome.status == Status::Ok => {
+                let revealed = experiment.options.reveal == si_api::Reveal::Scores;
+                let rounding = rounding(registry::card(&job.protocol)?.rounding, experiment.options);
+                let source = &self.source;
+                let (oracle, _) = self
+                    .oracles
+                    .get_mut(&cell.model)
+                    .with_context(|| format!("model {} was not loaded", cell.model))?;
+                Some(oracle.check(source, &job.queries, &client.answers, rounding, revealed)?)
+            }
+            _ => None,
+        };
+        Ok(Some(End { outcome, verdict }))
+    }
+
+    fn job(&mut self, experiment: &Experiment, cell: &Cell, facts: &Facts) -> Result<Job> {
+        let (protocol, plan, queries, public) = match &cell.load {
+            Load::Batch(n) => (cell.protocol.clone(), None, *n, 0),
+            Load::Plan(p) if p.method == Method::Measured => {
+                (cell.protocol.clone(), Some(p.clone()), p.queries, p.public)
+            }
+            // A real batch of the inner protocol, which reports scale to the plan.
+            Load::Plan(_) => (registry::inner(&cell.protocol)?.to_owned(), None, cell.run_inferences(), 0),
+        };
+        let source = &self.source;
+        let (oracle, _) =
+            self.oracles.get_mut(&cell.model).with_context(|| format!("model {} was not loaded", cell.model))?;
+        let draw = inputs::draw(source, facts.seed, queries, public, |position| oracle.sure_label(source, position))?;
+        Ok(Job {
+            run_id: facts.run_id.clone(),
+            protocol,
+            plan,
+            model: cell.model.clone(),
+            dataset: experiment.dataset.clone(),
+            queries: draw.queries,
+            public: draw.public,
+            options: experiment.options,
+            link: cell.link.clone(),
+            lanes: experiment.lanes,
+            server: experiment.server,
+            address: "127.0.0.1:0".to_owned(),
+            connect_timeout_s: CONNECT_TIMEOUT_S,
+            timeout_s: cell.timeout_s,
+            pretend_commit: None,
+            supervised: true,
+        })
+    }
+}
+
+/// Graph and fixed-point weights.
+fn model_hash(model: &Model) -> String {
+    let mut hash = blake3::Hasher::new();
+    hash.update(model.graph().canonical().as_bytes());
+    for layer in (0..model.graph().nodes().len()).filter_map(|i| model.fixed(i)) {
+        layer.weights.iter().chain(&layer.bias).for_each(|w| {
+            hash.update(&w.to_le_bytes());
+        });
+    }
+    hash.finalize().to_hex().to_string()
+}
+
+impl End {
+    fn skipped(reason: String) -> Self {
+        let outcome = spawn::Outcome {
+            status: Status::Skipped,
+            reason,
+            accused: String::new(),
+            reports: Vec::new(),
+            stderr: String::new(),
+        };
+        Self { outcome, verdict: None }
+    }
+}

@@ -1,0 +1,298 @@
+//! One party of a repetition, in a process of its own: load, connect, agree, probe the link, and run.
+//!
+//! It takes a job file and a role, and writes events on its standard output, one JSON value a line (see
+//! [`crate::job`]). Nothing else of the harness is needed, so the two commands can run on two machines.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use rand::TryRng;
+use si_api::{Answer, Channel, Graph, Meter, Party, Phase, Role, Seed};
+use si_netem::{Effort, Link, Profile};
+use si_wire::{TcpTransport, Transport};
+
+use crate::agree::{Agreement, barrier, hello, short_hash};
+use crate::inputs::{self, Inputs};
+use crate::job::{Event, Failure, Job, LinkSeen, PartyReport};
+use crate::{machine, registry};
+
+/// Connections besides the protocol's lanes: one for agreement and barriers, which is not shaped, and one for the
+/// probe, so that it warms up no lane (agreement).
+const OWN_CONNECTIONS: u32 = 2;
+
+/// Allowed on top of the job's limit, so that whoever started the parties gives up first and says why (local).
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The meter's label for time at barriers, which belongs to no phase and is left out of the report.
+const AT_BARRIER: &str = "barrier";
+
+/// Plays one role of the job and reports. Returns whether all went well.
+///
+/// # Errors
+/// If the job cannot be read or nobody listens to the report.
+pub(crate) fn run(job: &Path, role: Role, address: Option<&str>) -> Result<bool> {
+    let mut job = Job::load(job)?;
+    if let Some(address) = address {
+        address.clone_into(&mut job.address);
+    }
+    if job.supervised {
+        end_with_supervisor();
+    }
+    let (event, good) = match play(&job, role) {
+        Ok(report) => (Event::Done(Box::new(report)), true),
+        Err(e) => {
+            let message = format!("{e:#}");
+            eprintln!("error: {message}");
+            (Event::Failed { failure: classify(&e), message }, false)
+        }
+    };
+    say(&event)?;
+    Ok(good)
+}
+
+fn play(job: &Job, role: Role) -> Result<PartyReport> {
+    match role {
+        Role::Client => client(job),
+        Role::Server(0) => server(job),
+        other => bail!("no protocol here has a party '{other}': use client or server"),
+    }
+}
+
+fn server(job: &Job) -> Result<PartyReport> {
+    // Bound first: who starts the client needs the port, and a port in use is known at once.
+    let listener = TcpListener::bind(&job.address).with_context(|| {
+        let at = &job.address;
+        format!("the server cannot listen at {at}: is the port in use, or the address not this machine's? name another, or port 0 for any free one")
+    })?;
+    let address = listener.local_addr().context("the server's address")?;
+    say(&Event::Listening { address: address.to_string() })?;
+
+    enter("load")?;
+    let model = si_models::zoo::model(&job.model)?;
+    let protocol = registry::for_server(&job.protocol, job.plan.as_ref())?;
+    let graph = Arc::clone(model.graph());
+    let connect = Duration::from_secs(job.connect_timeout_s);
+    let mut session = Session::open(job, Role::Server(0), Role::Client, &graph, || {
+        Ok(TcpTransport::accept("client", &listener, connect)?)
+    })?;
+    drop(listener);
+
+    let me = session.party(job)?;
+    let n = job.queries.len();
+    let mut server = session.time(Phase::Setup, || protocol.server(me, model))?;
+    session.time(Phase::Offline, || server.offline(n))?;
+    session.time(Phase::Online, || server.online(n))?;
+    drop(server);
+    session.finish(Vec::new())
+}
+
+fn client(job: &Job) -> Result<PartyReport> {
+    enter("load")?;
+    let graph = si_models::zoo::graph(&job.model)?;
+    let Inputs { queries, public } = inputs::load(job, &graph)?;
+    let protocol = registry::for_client(&job.protocol, job.plan.as_ref(), public)?;
+    let address = resolve(&job.address)?;
+    let connect = Duration::from_secs(job.connect_timeout_s);
+    let mut session = Session::open(job, Role::Client, Role::Server(0), &graph, || {
+        Ok(TcpTransport::connect("server", address, connect)?)
+    })?;
+
+    let me = session.party(job)?;
+    let mut client = session.time(Phase::Setup, || protocol.client(me, graph))?;
+    session.time(Phase::Offline, || client.offline(queries.len()))?;
+    let answers = session.time(Phase::Online, || client.online(&queries))?;
+    drop(client);
+    session.finish(answers)
+}
+
+/// A party that is connected and has agreed.
+struct Session {
+    control: Channel,
+    lanes: Vec<Channel>,
+    meter: Meter,
+    peer: Role,
+    started: Option<Instant>,
+    report: PartyReport,
+}
+
+impl Session {
+    fn open(
+        job: &Job,
+        me: Role,
+        peer: Role,
+        graph: &Graph,
+        mut connect: impl FnMut() -> Result<TcpTransport>,
+    ) -> Result<Self> {
+        enter("connect")?;
+        let mut transports: Vec<Box<dyn Transport>> = Vec::new();
+        for index in 0..OWN_CONNECTIONS + job.lanes {
+            let mut transport = connect()?;
+            transport.set_timeout(Duration::from_secs(job.timeout_s) + PATIENCE)?;
+            hello(&mut transport, index)?;
+            transports.push(Box::new(transport));
+        }
+        let mut shaped = transports.split_off(1).into_iter();
+        let Some((control, probe)) = transports.pop().zip(shaped.next()) else { bail!("no connection") };
+
+        enter("agree")?;
+        let mut control = Channel::new(control, Meter::new());
+        let profile = Profile::named(&job.link)?;
+        let agreement = agreement(job, graph, &profile)?;
+        agreement.check(&mut control, me, peer)?;
+
+        enter("probe")?;
+        let link = Link::new(&profile)?;
+        let mut probe = Channel::new(link.wrap(probe), Meter::new());
+        let link_seen = match me {
+            Role::Client => Some(seen(si_netem::probe_client(&mut probe, Effort::Quick)?, &profile)),
+            _ => {
+                si_netem::probe_server(&mut probe)?;
+                None
+            }
+        };
+        drop(probe);
+        machine::reset_peak_rss(); // the probe's buffers are not the protocol's
+
+        let meter = Meter::new();
+        let lanes = shaped.map(|t| Channel::new(link.wrap(t), meter.clone())).collect();
+        let report = PartyReport {
+            role: me.to_string(),
+            agreement: agreement.hash(),
+            commit: machine::COMMIT.to_owned(),
+            link_seen,
+            ..PartyReport::default()
+        };
+        Ok(Self { control, lanes, meter, peer, started: None, report })
+    }
+
+    fn party(&mut self, job: &Job) -> Result<Party> {
+        let mut seed = Seed::default();
+        rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(|e| anyhow!("no randomness from the system: {e}"))?;
+        let role = self.report.role.parse().map_err(|e: String| anyhow!(e))?;
+        let party = Party::new(role, self.meter.clone(), job.options, seed);
+        Ok(self.lanes.drain(..).fold(party, |party, lane| party.with_lane(self.peer, lane)))
+    }
+
+    /// Does one part of the run, from a barrier on.
+    fn time<T>(&mut self, phase: Phase, work: impl FnOnce() -> si_api::Result<T>) -> Result<T> {
+        self.meet(match phase {
+            Phase::Setup => "setup",
+            Phase::Offline => "offline",
+            Phase::Online | Phase::Verify => "online",
+        })?;
+        let _scope = self.meter.enter(phase, "other");
+        let start = Instant::now();
+        let result = work()?;
+        let wall_ns = ns(start.elapsed());
+        match phase {
+            Phase::Setup => self.report.setup_wall_ns = wall_ns,
+            Phase::Offline => {
+                self.report.offline_wall_ns = wall_ns;
+                self.started = Some(start);
+            }
+            Phase::Online | Phase::Verify => {
+                self.report.online_wall_ns = wall_ns;
+                self.report.run_wall_ns = self.started.map_or(wall_ns, |s| ns(s.elapsed()));
+            }
+        }
+        Ok(result)
+    }
+
+    fn meet(&mut self, before: &'static str) -> Result<()> {
+        enter(before)?;
+        let _scope = self.meter.enter(Phase::Setup, AT_BARRIER);
+        barrier(&mut self.control, before)
+    }
+
+    fn finish(mut self, answers: Vec<Answer>) -> Result<PartyReport> {
+        let entries = self.meter.entries();
+        // Nobody hangs up while the other may still be reading.
+        self.meet("end")?;
+        self.report.entries = entries.into_iter().filter(|e| e.label != AT_BARRIER).map(Into::into).collect();
+        self.report.answers = answers.into_iter().map(Into::into).collect();
+        self.report.peak_rss_bytes = machine::peak_rss_bytes();
+        Ok(self.report)
+    }
+}
+
+/// Everything that must be the same at both parties, except what is secret.
+fn agreement(job: &Job, graph: &Graph, profile: &Profile) -> Result<Agreement> {
+    let mut a = Agreement::default();
+    a.add("commit", job.pretend_commit.as_deref().unwrap_or(machine::COMMIT));
+    a.add("code", job.pretend_commit.as_deref().unwrap_or(machine::SOURCES));
+    a.add("run", &job.run_id);
+    a.add("protocol", &job.protocol);
+    a.add("plan", job.plan.as_ref().map_or("none".to_owned(), ToString::to_string));
+    a.add("model", &job.model);
+    a.add("graph", short_hash(graph.canonical().as_bytes()));
+    a.add("queries", job.queries.len().to_string());
+    a.add("options", serde_json::to_string(&job.options)?);
+    a.add("link", &job.link);
+    a.add("profile of the link", short_hash(format!("{profile:?}").as_bytes()));
+    a.add("lanes", job.lanes.to_string());
+    Ok(a)
+}
+
+fn seen(seen: si_netem::LinkSeen, profile: &Profile) -> LinkSeen {
+    LinkSeen {
+        rtt_p50_us: seen.rtt_us_p50.round() as u64,
+        rtt_p99_us: seen.rtt_us_p99.round() as u64,
+        up_bits_per_s: (seen.up_mbps * 1e6) as u64,
+        down_bits_per_s: (seen.down_mbps * 1e6) as u64,
+        complaints: si_netem::gate(&seen, profile).err().unwrap_or_default(),
+    }
+}
+
+fn resolve(address: &str) -> Result<SocketAddr> {
+    let advice = "write host:port, such as 127.0.0.1:7001";
+    let found =
+        address.to_socket_addrs().with_context(|| format!("the server's address '{address}': {advice}"))?.next();
+    let found = found.ok_or_else(|| anyhow!("the server's address '{address}' names no host: {advice}"))?;
+    if found.port() == 0 {
+        bail!("the server's address '{address}' names no port: say with --address where the server listens");
+    }
+    Ok(found)
+}
+
+fn classify(e: &anyhow::Error) -> Failure {
+    let wire = |e: &si_wire::Error| match e {
+        si_wire::Error::Timeout { .. } => Failure::Timeout,
+        si_wire::Error::Closed { .. } => Failure::PeerLost,
+        _ => Failure::Other,
+    };
+    match e.downcast_ref::<si_api::Error>() {
+        Some(si_api::Error::Abort { accused, .. }) => Failure::Abort { accused: accused.to_string() },
+        Some(si_api::Error::Unsupported { .. }) => Failure::Unsupported,
+        Some(si_api::Error::Wire(e)) => wire(e),
+        Some(_) => Failure::Other,
+        None => e.downcast_ref::<si_wire::Error>().map_or(Failure::Other, wire),
+    }
+}
+
+fn enter(stage: &str) -> Result<()> {
+    say(&Event::Stage { stage: stage.to_owned() })
+}
+
+fn say(event: &Event) -> Result<()> {
+    let mut line = serde_json::to_vec(event)?;
+    line.push(b'\n');
+    let mut out = std::io::stdout().lock();
+    out.write_all(&line).and_then(|()| out.flush()).context("nobody reads this party's report")
+}
+
+/// Ends this process when standard input closes: whoever started us is gone, however it ended.
+fn end_with_supervisor() {
+    std::thread::spawn(|| {
+        let mut byte = [0];
+        while matches!(std::io::stdin().read(&mut byte), Ok(1..)) {}
+        std::process::exit(1);
+    });
+}
+
+fn ns(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+}

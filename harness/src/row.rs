@@ -1,0 +1,210 @@
+//! From what is known of a repetition to its rows.
+
+use si_api::{Card, Options};
+use si_netem::{Means, Profile};
+
+use crate::experiment::{Cell, FusionPlan, Load};
+use crate::job::PartyReport;
+use crate::machine;
+use crate::orchestrate::End;
+use crate::record::{LinkGate, Method, PhaseRow, RunRow, Status};
+
+/// What is known of a repetition before it is run.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) run_id: String,
+    pub(crate) experiment: String,
+    pub(crate) cell: Cell,
+    pub(crate) repetition: u64,
+    pub(crate) card: Card,
+    pub(crate) dataset: String,
+    pub(crate) options: Options,
+    pub(crate) profile: Profile,
+    pub(crate) seed: u64,
+    pub(crate) model_hash: String,
+    pub(crate) data_hash: String,
+    pub(crate) started_utc: String,
+    pub(crate) load_avg_milli: Option<u64>,
+    pub(crate) threads: u64,
+}
+
+/// The row of a repetition that was run, and its phases.
+pub(crate) fn of(facts: &Facts, end: &End) -> (RunRow, Vec<PhaseRow>) {
+    let mut row = before(facts);
+    let outcome = &end.outcome;
+    (row.status, row.reason, row.accused) = (outcome.status, outcome.reason.clone(), outcome.accused.clone());
+    if let Some(v) = &end.verdict {
+        row.labels_checked = Some(v.checked);
+        row.labels_equal = Some(v.equal);
+        row.max_score_error_ulp = v.max_error_ulp;
+        row.tolerance_ulp = Some(v.tolerance_ulp);
+        row.correct_labels = v.correct;
+        if let Some(wrong) = &v.wrong {
+            (row.status, row.reason) = (Status::Wrong, wrong.clone());
+        }
+    }
+    let client: Vec<_> = outcome.reports.iter().filter(|r| r.role == "client").collect();
+    let servers: Vec<_> = outcome.reports.iter().filter(|r| r.role != "client").collect();
+    if let Some(report) = outcome.reports.first() {
+        row.options_hash.clone_from(&report.agreement);
+    }
+    if !client.is_empty() && !servers.is_empty() {
+        times(&mut row, &client, &servers);
+        traffic(&mut row, &client, &servers);
+    }
+    link(&mut row, facts, &client);
+    let phases = outcome.reports.iter().flat_map(|r| phases(&facts.run_id, r)).collect();
+    (row, phases)
+}
+
+fn times(row: &mut RunRow, client: &[&PartyReport], servers: &[&PartyReport]) {
+    let all = || client.iter().chain(servers);
+    let verify = |r: &PartyReport| sum(&[r], |p| p == "verify", |e| e.wall_ns).unwrap_or(0);
+    row.setup_wall_ns = all().map(|r| r.setup_wall_ns).max();
+    row.offline_wall_ns = all().map(|r| r.offline_wall_ns).max();
+    row.online_wall_ns = all().map(|r| r.online_wall_ns.saturating_sub(verify(r))).max();
+    row.verify_wall_ns = all().map(|r| verify(r)).max();
+    row.run_wall_ns = all().map(|r| r.run_wall_ns).max();
+    row.client_peak_rss_bytes = client.iter().filter_map(|r| r.peak_rss_bytes).max();
+    row.server_peak_rss_bytes = servers.iter().filter_map(|r| r.peak_rss_bytes).max();
+}
+
+fn traffic(row: &mut RunRow, client: &[&PartyReport], servers: &[&PartyReport]) {
+    let setup = |p: &str| p == "setup";
+    let run = |p: &str| p != "setup";
+    row.client_setup_cpu_ns = sum(client, setup, |e| e.cpu_ns);
+    row.server_setup_cpu_ns = sum(servers, setup, |e| e.cpu_ns);
+    row.client_cpu_ns = sum(client, run, |e| e.cpu_ns);
+    row.server_cpu_ns = sum(servers, run, |e| e.cpu_ns);
+    row.client_setup_sent_bytes = sum(client, setup, |e| e.sent_bytes);
+    row.client_setup_recv_bytes = sum(client, setup, |e| e.recv_bytes);
+    row.server_setup_sent_bytes = sum(servers, setup, |e| e.sent_bytes);
+    row.server_setup_recv_bytes = sum(servers, setup, |e| e.recv_bytes);
+    row.client_sent_bytes = sum(client, run, |e| e.sent_bytes);
+    row.client_recv_bytes = sum(client, run, |e| e.recv_bytes);
+    row.server_sent_bytes = sum(servers, run, |e| e.sent_bytes);
+    row.server_recv_bytes = sum(servers, run, |e| e.recv_bytes);
+    row.setup_rounds = sum(client, setup, |e| e.rounds);
+    row.rounds = sum(client, run, |e| e.rounds);
+}
+
+fn sum(
+    reports: &[&PartyReport],
+    phase: impl Fn(&str) -> bool,
+    of: impl Fn(&crate::job::EntryLine) -> u64,
+) -> Option<u64> {
+    Some(reports.iter().flat_map(|r| &r.entries).filter(|e| phase(&e.phase)).map(of).sum())
+}
+
+fn link(row: &mut RunRow, facts: &Facts, client: &[&PartyReport]) {
+    let Some(seen) = client.iter().find_map(|r| r.link_seen.as_ref()) else { return };
+    row.rtt_seen_p50_us = Some(seen.rtt_p50_us);
+    row.rtt_seen_p99_us = Some(seen.rtt_p99_us);
+    row.up_seen_bits_per_s = Some(seen.up_bits_per_s);
+    row.down_seen_bits_per_s = Some(seen.down_bits_per_s);
+    row.link_gate = match (facts.profile.means, seen.complaints.is_empty()) {
+        (Means::None, _) => LinkGate::None,
+        (_, true) => LinkGate::Pass,
+        (_, false) => LinkGate::Fail,
+    };
+}
+
+fn phases(run_id: &str, report: &PartyReport) -> Vec<PhaseRow> {
+    let row = |e: &crate::job::EntryLine| PhaseRow {
+        run_id: run_id.to_owned(),
+        party: report.role.clone(),
+        phase: e.phase.clone(),
+        operator: e.operator.clone(),
+        calls: e.calls,
+        wall_ns: e.wall_ns,
+        cpu_ns: e.cpu_ns,
+        sent_bytes: e.sent_bytes,
+        recv_bytes: e.recv_bytes,
+        messages: e.messages,
+        rounds: e.rounds,
+    };
+    report.entries.iter().map(row).collect()
+}
+
+/// A row with everything that does not depend on how the run ends.
+fn before(facts: &Facts) -> RunRow {
+    let Facts { cell, card, options, profile, .. } = facts;
+    let plan = match &cell.load {
+        Load::Batch(_) => None,
+        Load::Plan(p) => Some(p),
+    };
+    let of_plan = |f: fn(&FusionPlan) -> usize| plan.map(|p| f(p) as u64);
+    let set = |value: u64| (profile.means != Means::None).then_some(value);
+    let (commit, dirty) = machine::commit();
+    RunRow {
+        run_id: facts.run_id.clone(),
+        started_utc: facts.started_utc.clone(),
+        experiment: facts.experiment.clone(),
+        cell: cell.name(),
+        repetition: facts.repetition,
+        protocol: card.id.clone(),
+        adversary: word(&card.adversary),
+        model: cell.model.clone(),
+        dataset: facts.dataset.clone(),
+        link: cell.link.clone(),
+        batch: cell.queries() as u64,
+        queries: cell.queries() as u64,
+        inferences: cell.inferences() as u64,
+        method: cell.method(),
+        composed_from: (cell.method() == Method::Composed).then(|| cell.run_inferences() as u64),
+        fusion_copies: of_plan(|p| p.copies),
+        fusion_public: of_plan(|p| p.public),
+        fusion_tolerance: of_plan(|p| p.tolerance),
+        reveal: word(&options.reveal),
+        truncation: word(&options.truncation),
+        link_means: profile.means.to_string(),
+        rate_set_bits_per_s: set(profile.rate_bits_per_s),
+        rtt_set_us: set(profile.rtt_us),
+        tcp_slow_start_set: (profile.means != Means::None).then_some(profile.tcp_slow_start),
+        seed: facts.seed,
+        model_hash: facts.model_hash.clone(),
+        data_hash: facts.data_hash.clone(),
+        commit: commit.to_owned(),
+        dirty,
+        rustc: machine::RUSTC.to_owned(),
+        target_features: machine::features_in_use(),
+        threads: facts.threads,
+        placement: "same-host".to_owned(),
+        load_avg_milli: facts.load_avg_milli,
+        ..RunRow::default()
+    }
+}
+
+/// The one word that a value of an enumeration is written as.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(s)) => s,
+        other => format!("{other:?}"),
+    }
+}
+
+/// One line for people.
+pub(crate) fn describe(row: &RunRow) -> String {
+    let seconds = |ns: Option<u64>| ns.map_or("?".to_owned(), |n| format!("{:.3} s", n as f64 / 1e9));
+    let mut line = format!("{}  {}", row.run_id, row.status);
+    if row.status != Status::Ok {
+        return format!("{line}: {}", row.reason);
+    }
+    let bytes = row.client_sent_bytes.unwrap_or(0) + row.client_recv_bytes.unwrap_or(0);
+    line += &format!(
+        "  {} run, {} set-up, {:.3} MB, {} rounds, {}/{} labels as the oracle's",
+        seconds(row.run_wall_ns),
+        seconds(row.setup_wall_ns),
+        bytes as f64 / 1e6,
+        row.rounds.unwrap_or(0),
+        row.labels_equal.unwrap_or(0),
+        row.labels_checked.unwrap_or(0),
+    );
+    if let Some(n) = row.composed_from {
+        line += &format!("  ({n} of {} inferences)", row.inferences);
+    }
+    if row.link_gate == LinkGate::Fail {
+        line += "  LINK NOT AS SET";
+    }
+    line
+}

@@ -1,0 +1,292 @@
+//! One repetition: party processes are started, watched and, if need be, killed. Nothing here waits without a limit.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use si_wire::Role;
+
+use crate::job::{Event, Failure, Job, PartyReport};
+use crate::machine;
+use crate::record::Status;
+
+/// How often the clock, the processes and the user's wish to stop are looked at (local).
+const POLL: Duration = Duration::from_millis(50);
+
+/// How long the other parties may take to say why, once one has failed (local).
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How much of a party's messages is kept (local).
+const KEPT_STDERR_BYTES: u64 = 64 << 10;
+
+/// Longest line of a party's report (local): scores of a batch of queries.
+const MAX_LINE_BYTES: u64 = 64 << 20;
+
+/// Worker threads of each party (agreement: a column of the records).
+pub(crate) const THREADS: u32 = 1;
+
+/// How a repetition ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// `Ok` means that all parties reported; the answers are not checked yet.
+    pub(crate) status: Status,
+    /// One line for every status but `Ok`.
+    pub(crate) reason: String,
+    /// The role that an abort blames.
+    pub(crate) accused: String,
+    /// What the parties reported, as far as they did.
+    pub(crate) reports: Vec<PartyReport>,
+    /// What the parties wrote for people.
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    /// The client's report, if it came so far.
+    pub(crate) fn client(&self) -> Option<&PartyReport> {
+        self.reports.iter().find(|r| r.role == Role::Client.to_string())
+    }
+}
+
+/// One party's process, as far as it is known.
+struct Proc {
+    role: Role,
+    child: Child,
+    stage: String,
+    ended: Option<ExitStatus>,
+    failed: Option<(Failure, String)>,
+    report: Option<PartyReport>,
+    stderr: String,
+}
+
+enum News {
+    Said(Event),
+    Garbled(String),
+    Stderr(String),
+}
+
+/// Runs a job with one process a role. `None` if the user wants to stop.
+///
+/// # Errors
+/// If a process or its job file cannot be made, which is no fault of the protocol.
+pub(crate) fn run(job: &Job, timeout: Duration, stop: &AtomicBool) -> Result<Option<Outcome>> {
+    let folder = tempfile::Builder::new().prefix("bench-job-").tempdir().context("a folder for the job file")?;
+    let file = folder.path().join("job.json");
+    std::fs::write(&file, serde_json::to_vec_pretty(job)?).with_context(|| file.display().to_string())?;
+
+    let (tell, news) = channel();
+    let kills_before = machine::oom_kills();
+    let mut run = Run {
+        procs: vec![start(Role::Server(0), &file, None, &tell)?],
+        news,
+        deadline: Instant::now() + timeout,
+        timeout,
+        kills_before,
+        lost_since: None,
+    };
+    let result = run.watch(&file, &tell, stop);
+    run.kill();
+    result
+}
+
+struct Run {
+    procs: Vec<Proc>,
+    news: Receiver<(Role, News)>,
+    deadline: Instant,
+    timeout: Duration,
+    kills_before: Option<u64>,
+    lost_since: Option<Instant>,
+}
+
+impl Run {
+    fn watch(&mut self, file: &Path, tell: &Sender<(Role, News)>, stop: &AtomicBool) -> Result<Option<Outcome>> {
+        loop {
+            let mut news = self.news.recv_timeout(POLL).ok();
+            while let Some((role, said)) = news {
+                if let Some(address) = self.hear(role, said) {
+                    self.procs.push(start(Role::Client, file, Some(&address), tell)?);
+                }
+                news = self.news.try_recv().ok();
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            for p in &mut self.procs {
+                if p.ended.is_none() {
+                    p.ended = p.child.try_wait().with_context(|| format!("waiting for the {}", p.role))?;
+                }
+            }
+            let all = self.procs.len() == 2;
+            if all && self.procs.iter().all(|p| p.report.is_some()) {
+                return Ok(Some(self.outcome()));
+            }
+            if self.procs.iter().any(Proc::is_lost) {
+                let since = *self.lost_since.get_or_insert_with(Instant::now);
+                if self.procs.iter().all(|p| p.ended.is_some()) || since.elapsed() > GRACE {
+                    return Ok(Some(self.outcome()));
+                }
+            }
+            if Instant::now() >= self.deadline {
+                return Ok(Some(self.outcome_of_timeout()));
+            }
+        }
+    }
+
+    /// Takes in what a party said; an address is where the client must connect.
+    fn hear(&mut self, role: Role, news: News) -> Option<String> {
+        let started = self.procs.len();
+        let p = self.procs.iter_mut().find(|p| p.role == role)?;
+        match news {
+            News::Said(Event::Listening { address }) => return (started == 1).then_some(address),
+            News::Said(Event::Stage { stage }) => p.stage = stage,
+            News::Said(Event::Done(report)) => p.report = Some(*report),
+            News::Said(Event::Failed { failure, message }) => p.failed = Some((failure, message)),
+            News::Garbled(why) => p.failed = Some((Failure::Other, why)),
+            News::Stderr(text) => p.stderr = text,
+        }
+        None
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        // The parties' last words may still be on their way from the reading threads.
+        let until = Instant::now() + Duration::from_millis(200);
+        while let Ok((role, news)) = self.news.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.hear(role, news);
+        }
+        if self.procs.len() == 2 && self.procs.iter().all(|p| p.report.is_some()) {
+            return self.finish(Status::Ok, String::new(), String::new());
+        }
+        let oom = matches!((self.kills_before, machine::oom_kills()), (Some(a), Some(b)) if b > a);
+        let worst = self.procs.iter().filter_map(|p| p.verdict(oom)).min_by_key(|v| v.0);
+        match worst {
+            Some((_, status, reason, accused)) => self.finish(status, reason, accused),
+            None => self.finish(Status::Error, "a party ended without a report".to_owned(), String::new()),
+        }
+    }
+
+    fn outcome_of_timeout(&mut self) -> Outcome {
+        let mut stages: Vec<_> = self.procs.iter().map(|p| format!("the {} was in {}", p.role, p.stage)).collect();
+        if self.procs.len() == 1 {
+            stages.push("the client was not started".to_owned());
+        }
+        let reason = format!(
+            "no end within {} s: {}; raise timeout_s if that is too short",
+            self.timeout.as_secs(),
+            stages.join(", ")
+        );
+        self.finish(Status::Timeout, reason, String::new())
+    }
+
+    fn finish(&mut self, status: Status, reason: String, accused: String) -> Outcome {
+        let reports = self.procs.iter_mut().filter_map(|p| p.report.take()).collect();
+        let said = self.procs.iter().filter(|p| !p.stderr.trim().is_empty());
+        let stderr = said.map(|p| format!("{}: {}\n", p.role, p.stderr.trim())).collect();
+        Outcome { status, reason: reason.replace('\n', " "), accused, reports, stderr }
+    }
+
+    fn kill(&mut self) {
+        for p in &mut self.procs {
+            // Both fail only if the process has ended already.
+            let _ = p.child.kill();
+            let _ = p.child.wait();
+        }
+    }
+}
+
+impl Proc {
+    /// Whether it ended without a report.
+    fn is_lost(&self) -> bool {
+        self.failed.is_some() || (self.ended.is_some() && self.report.is_none())
+    }
+
+    /// (weight, status, reason, accused) if it failed; the least weight tells the most about the cause.
+    fn verdict(&self, oom: bool) -> Option<(u32, Status, String, String)> {
+        let role = self.role;
+        let plain = |weight, status, reason| Some((weight, status, reason, String::new()));
+        if let Some((failure, message)) = &self.failed {
+            let reason = format!("the {role} in {}: {message}", self.stage);
+            return match failure {
+                Failure::Abort { accused } => Some((0, Status::Abort, message.clone(), accused.clone())),
+                Failure::Unsupported => plain(3, Status::Skipped, message.clone()),
+                Failure::Other => plain(4, Status::Error, reason),
+                Failure::Timeout => plain(5, Status::Timeout, reason),
+                Failure::PeerLost => plain(6, Status::Error, reason),
+            };
+        }
+        let ended = self.ended.filter(|_| self.report.is_none())?;
+        if self.stderr.contains("memory allocation of") {
+            return plain(1, Status::Memory, format!("the {role} ran out of memory in {}", self.stage));
+        }
+        match signal(ended) {
+            Some(9) if oom => {
+                plain(1, Status::Memory, format!("the system killed the {role} in {} for want of memory", self.stage))
+            }
+            Some(s) => plain(2, Status::Error, format!("the {role} was killed by signal {s} in {}", self.stage)),
+            None => {
+                let last = self.stderr.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("no message");
+                plain(2, Status::Error, format!("the {role} ended in {} with {ended}: {last}", self.stage))
+            }
+        }
+    }
+}
+
+fn start(role: Role, job: &Path, address: Option<&str>, tell: &Sender<(Role, News)>) -> Result<Proc> {
+    let program = std::env::current_exe().context("the path of this program")?;
+    let mut command = Command::new(&program);
+    command.arg("party").arg("--job").arg(job).arg("--role").arg(role.to_string());
+    if let Some(address) = address {
+        command.arg("--address").arg(address);
+    }
+    command.env("RAYON_NUM_THREADS", THREADS.to_string());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Ctrl-C is for the orchestrator alone, which then ends the parties in order.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn().with_context(|| format!("cannot start the {role} ({})", program.display()))?;
+
+    let threads = child.stdout.take().zip(child.stderr.take());
+    let Some((stdout, stderr)) = threads else { anyhow::bail!("the {role} has no output") };
+    let told = tell.clone();
+    std::thread::spawn(move || listen(stdout, |news| told.send((role, news)).is_ok()));
+    let told = tell.clone();
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let mut rest = stderr;
+        let _ = rest.by_ref().take(KEPT_STDERR_BYTES).read_to_end(&mut text);
+        let _ = told.send((role, News::Stderr(String::from_utf8_lossy(&text).into_owned())));
+        let _ = std::io::copy(&mut rest, &mut std::io::sink()); // or the party would block
+    });
+    Ok(Proc { role, child, stage: "start".to_owned(), ended: None, failed: None, report: None, stderr: String::new() })
+}
+
+/// Passes on each line of a party until it ends or nobody listens.
+fn listen(stdout: impl Read, mut tell: impl FnMut(News) -> bool) {
+    let mut reader = BufReader::new(stdout);
+    loop {
+        let mut line = Vec::new();
+        let read = reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line);
+        let news = match read {
+            Ok(0) | Err(_) => return,
+            Ok(_) => match serde_json::from_slice(&line) {
+                Ok(event) => News::Said(event),
+                Err(e) => News::Garbled(format!("its report makes no sense: {e}")),
+            },
+        };
+        if !tell(news) {
+            return;
+        }
+    }
+}
+
+#[cfg(unix)]
+fn signal(status: ExitStatus) -> Option<i32> {
+    std::os::unix::process::ExitStatusExt::signal(&status)
+}
+
+#[cfg(not(unix))]
+fn signal(_status: ExitStatus) -> Option<i32> {
+    None
+}
