@@ -1,13 +1,47 @@
-//! Kernels and whole layers. One thread; criterion's wall time. Layers: both parties together, weights already encoded.
+//! Kernels and whole layers in CPU time, one thread. Layers: both parties together, weights already encoded.
 #![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros, and a failed step fails the benchmark")]
 
 use std::hint::black_box;
 use std::time::Duration;
 
+use cpu_time::ThreadTime;
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use si_rlwe::{CostWeights, Layer, LinearPlan, Params, Window, generate_keys};
+
+/// The time this thread ran: other work on the machine does not count.
+struct CpuTime;
+
+impl Measurement for CpuTime {
+    type Intermediate = ThreadTime;
+    type Value = Duration;
+
+    fn start(&self) -> ThreadTime {
+        ThreadTime::now()
+    }
+
+    fn end(&self, start: ThreadTime) -> Duration {
+        start.elapsed()
+    }
+
+    fn add(&self, a: &Duration, b: &Duration) -> Duration {
+        *a + *b
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        value.as_nanos() as f64
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
 
 fn rng() -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(1)
@@ -35,7 +69,7 @@ fn weights(len: usize) -> Vec<i64> {
 }
 
 /// One polynomial each way, every coefficient used: the cost of a ciphertext.
-fn kernels(c: &mut Criterion) {
+fn kernels(c: &mut Criterion<CpuTime>) {
     for bits in [37, 41, 64] {
         let params = Params::for_ring(bits).unwrap();
         let id = |op: &str| BenchmarkId::new(op, format!("n={},primes={},bits={bits}", params.n(), params.primes()));
@@ -66,7 +100,7 @@ fn kernels(c: &mut Criterion) {
 }
 
 /// Whole layers: encrypt, answer, decrypt. `encode_weights` apart.
-fn layers(c: &mut Criterion) {
+fn layers(c: &mut Criterion<CpuTime>) {
     let params = Params::for_ring(37).unwrap();
     let named = [
         ("cnn4-conv1-5x5-1-16-28", conv(1, 28, 16, 5, 1, 0)),
@@ -98,7 +132,7 @@ fn layers(c: &mut Criterion) {
 }
 
 /// The slope over the number of ciphertexts and filters is the cost of a multiply-accumulate and of a weight.
-fn products(c: &mut Criterion) {
+fn products(c: &mut Criterion<CpuTime>) {
     let params = Params::for_ring(37).unwrap();
     let layer = conv(32, 64, 32, 1, 1, 0);
     let window = Window { filters: 1, channels: 1, images: 1, out_rows: 64, out_cols: 64 };
@@ -119,8 +153,11 @@ fn products(c: &mut Criterion) {
     group.finish();
 }
 
-fn short() -> Criterion {
-    Criterion::default().measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300))
+fn short() -> Criterion<CpuTime> {
+    Criterion::default()
+        .with_measurement(CpuTime)
+        .measurement_time(Duration::from_secs(1))
+        .warm_up_time(Duration::from_millis(300))
 }
 
 criterion_group! { name = benches; config = short(); targets = kernels, products, layers }

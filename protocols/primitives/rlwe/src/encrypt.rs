@@ -33,9 +33,11 @@ pub(crate) fn encrypt_half(key: &SecretKey, a: &Poly<Values>, m: &[u64], secrets
 /// round(2^bits x / q) modulo 2^bits of coefficient i of a polynomial.
 #[inline(always)]
 pub(crate) fn switch(params: &Params, residues: impl Iterator<Item = u64>, bits: u32) -> u128 {
-    // x / q = sum of ((x (q/p)^-1) mod p) / p modulo 1; each fraction in units of 2^-128, short by less than 2^50 of them.
+    // x / q = sum of ((x (q/p)^-1) mod p) / p modulo 1; each fraction in units of 2^-128, short by less than two of them.
     let sum = params.limbs().iter().zip(residues).fold(0u128, |sum, (limb, x)| {
-        sum.wrapping_add(limb.fraction.wrapping_mul(limb.modulus.mul_const(x, limb.crt).into()))
+        let y = limb.modulus.mul_const(x, limb.crt);
+        let rest = (u128::from(y) * u128::from(limb.fraction_rest)) >> 64;
+        sum.wrapping_add(limb.fraction.wrapping_mul(y.into())).wrapping_add(rest)
     });
     (sum >> (127 - bits)).wrapping_add(1) >> 1 & ((1 << bits) - 1)
 }

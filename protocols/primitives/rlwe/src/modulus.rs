@@ -22,6 +22,11 @@ impl Constant {
     fn new(value: u64, p: u64) -> Self {
         Self { value, quotient: ((u128::from(value) << 64) / u128::from(p)) as u64 }
     }
+
+    /// floor(w * 2^64 / p).
+    pub(crate) const fn quotient(self) -> u64 {
+        self.quotient
+    }
 }
 
 impl Modulus {

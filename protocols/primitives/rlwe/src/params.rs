@@ -66,8 +66,10 @@ pub(crate) struct Limb {
     pub(crate) minus_t_inverse: Constant,
     /// (q/p)^-1 mod p: the share of this residue in the whole.
     pub(crate) crt: Constant,
-    /// floor(2^128 / p): residue times this is the fraction residue / p.
+    /// floor(2^128 / p): residue times this is about the fraction residue / p.
     pub(crate) fraction: u128,
+    /// What `fraction` leaves out, (2^128 mod p) / p, in units of 2^-64.
+    pub(crate) fraction_rest: u64,
     /// (q/p) mod 2^128.
     pub(crate) cofactor: u128,
     /// 2^flood_bits mod p.
@@ -185,7 +187,9 @@ impl Params {
                     ntt: ntt::plan(n, p, m.pow(root, 8192 / n as u64), scalar),
                     minus_t_inverse: m.constant(p - m.inverse(plain.modulo(p))),
                     crt: m.constant(m.inverse(cofactor)),
+                    // p is odd, so 2^128 - 1 has the same quotient as 2^128.
                     fraction: u128::MAX / u128::from(p),
+                    fraction_rest: m.constant(m.pow(2, 128)).quotient(),
                     cofactor: others().fold(1, |c: u128, other| c.wrapping_mul(other.value().into())),
                     flood_offset: m.pow(2, answer.flood_bits.into()),
                 }

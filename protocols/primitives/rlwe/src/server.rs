@@ -182,3 +182,117 @@ fn flooding(params: &Params, count: usize, secrets: &mut Prg) -> Zeroizing<Vec<u
     let mask = u128::MAX >> (127 - params.answer().flood_bits);
     Zeroizing::new(words.chunks_exact(2).map(|w| (u128::from(w[0]) | u128::from(w[1]) << 64) & mask).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encrypt::{Phase, switch_all};
+    use crate::keys::generate_keys;
+    use crate::layer::Layer;
+    use crate::noise;
+    use crate::plan::CostWeights;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    /// The noise before flooding, measured with the secret key, in units of its bound, and the distance of sealed answers
+    /// from codewords, in units of 2^-16 Delta.
+    fn measure(bits: u32, layer: &Layer, weight: i64) -> (f64, f64, u32) {
+        let params = Params::for_ring(bits).unwrap();
+        let plan = LinearPlan::new(&params, layer, &CostWeights::default()).unwrap();
+        let mut rng = ChaCha20Rng::seed_from_u64(bits.into());
+        let (secret, public) = generate_keys(&params, &mut rng);
+        let t = params.plain();
+        let mut prg = Prg::from_rng(&mut rng);
+        let (mut client, mut server) = (vec![0; plan.input_len()], vec![0; plan.input_len()]);
+        t.uniform(&mut prg, &mut client);
+        t.uniform(&mut prg, &mut server);
+        let weights: Vec<i64> =
+            (0..plan.weight_len() as i64).map(|i| if i % 3 == 0 { -weight } else { weight }).collect();
+        let encoded = plan.encode_weights(&weights).unwrap();
+        let queries = plan.encrypt(&secret, &client, &mut rng).unwrap();
+
+        // Noise of the product and the encryption of zero, modulo 2^100 (of q): far finer than the answer's format.
+        let ciphertexts = plan.take_query(&public, 0, &queries[0], Some(&server)).unwrap();
+        let chunk = &encoded.group(0)[0];
+        let mut sums: Vec<Sum> =
+            (0..chunk.answers()).map(|_| Sum { a: Poly::zero(&params), b: Poly::zero(&params) }).collect();
+        mac::multiply(&params, &ciphertexts, chunk, &mut sums);
+        let bound = noise::deviation(&params, encoded.norm());
+        let (mut squares, mut count, mut greatest) = (0.0, 0.0, 0f64);
+        for (block, sum) in sums.into_iter().enumerate() {
+            let mut small = vec![0; params.n()];
+            let mut v = Poly::<Coeff>::zero(&params);
+            prg.ternary(&mut small);
+            v.set_small(&params, &small);
+            let v = v.into_values(&params);
+            let (mut phase, mut zero) = (sum.b, Poly::<Values>::zero(&params));
+            phase.mul_accumulate(&params, public.p0(), &v);
+            let mut a = sum.a;
+            a.mul_accumulate(&params, public.p1(), &v);
+            zero.mul_accumulate(&params, &a, secret.s());
+            let (phase, zero) = (phase.into_coeff(&params), zero.into_coeff(&params));
+            // x / q in units of 2^-120: both halves to 120 bits, then their sum less the nearest multiple of q / t.
+            let (x, y) = (switch_all(&params, &phase, 120), switch_all(&params, &zero, 120));
+            let step = 120 - bits;
+            for (at, _) in plan.outputs(0, block) {
+                let sum = x.get(at).wrapping_add(y.get(at)) & ((1 << step) - 1);
+                let centred = ((sum as i128) << (128 - step)) >> (128 - step);
+                let noise = centred as f64 * (params.log2_q() - 120.0).exp2();
+                squares += noise * noise;
+                count += 1.0;
+                greatest = greatest.max(noise.abs() / bound);
+            }
+        }
+
+        let (answers, _) = plan.answer(&public, &encoded, &queries, Some(&server), &mut rng).unwrap();
+        let format = params.answer();
+        let rest = &answers[0][crate::wire::Header::BYTES..];
+        let (a, rest) = rest.split_at(Wide::bytes(params.n(), format.a_bits));
+        let outputs = plan.outputs(0, 0);
+        let b = Wide::take("answer", &rest[..Wide::bytes(outputs.len(), format.b_bits)], outputs.len(), format.b_bits);
+        let a = Wide::take("answer", a, params.n(), format.a_bits).unwrap();
+        let (b, phase) = (b.unwrap(), Phase::new(&secret, &a));
+        let mask = (1u128 << format.a_bits) - 1;
+        let distances = outputs.iter().enumerate().map(|(i, &(at, _))| {
+            let x = phase.coefficient(at).wrapping_add(b.get(i) << (format.a_bits - format.b_bits)) & mask;
+            t.decode(x, format.a_bits).1
+        });
+        ((squares / count).sqrt() / bound, greatest, distances.max().unwrap())
+    }
+
+    #[test]
+    fn noise_stays_within_its_bound_and_floods_fill_theirs() {
+        let conv = |c, hw, m, k| Layer {
+            batch: 1,
+            in_channels: c,
+            in_hw: [hw; 2],
+            out_channels: m,
+            kernel: [k; 2],
+            stride: [1; 2],
+            padding: [k / 2; 4],
+            groups: 1,
+        };
+        for (bits, layer, weight) in [
+            (37, conv(3, 30, 2, 3), 1 << 14),
+            (37, conv(64, 14, 8, 3), 1 << 12),
+            (37, conv(1, 20, 3, 5), 1),
+            (32, conv(8, 16, 4, 1), 1 << 10),
+            (41, conv(3, 30, 2, 3), 1 << 12),
+            (64, conv(4, 16, 4, 3), 1 << 34),
+        ] {
+            let (deviation, greatest, distance) = measure(bits, &layer, weight);
+            let params = Params::for_ring(bits).unwrap();
+            let limit = params.answer().limit;
+            let flood = (f64::from(params.answer().flood_bits) + f64::from(bits) - params.log2_q() + 16.0).exp2();
+            println!(
+                "{bits} bits: deviation {deviation:.2}, greatest {greatest:.2} of the bound; \
+                 distance {distance} of {limit}, {flood:.0} by flooding"
+            );
+            // The bound is on the mean magnitude; the deviation may reach it, single values exceed it.
+            assert!(deviation > 0.3 && deviation <= 1.0, "{bits}: {deviation}");
+            assert!(greatest < 6.0, "{bits}: {greatest}");
+            // Of hundreds of uniform values the greatest comes close to the end of their range.
+            assert!(distance <= limit && f64::from(distance) > 0.95 * flood, "{bits}: {distance} of {limit}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Messages: what must be refused, and the bytes of an honest run.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod common;
+
+use common::{conv, numbers, rng, weights};
+use rand_chacha::ChaCha20Rng;
+use si_rlwe::{
+    CostWeights, EncodedWeights, Error, Layer, LinearPlan, Params, PlainModulus, PrimeChain, PublicKey, SecretKey,
+    generate_keys,
+};
+
+struct Run {
+    plan: LinearPlan,
+    secret: SecretKey,
+    public: PublicKey,
+    weights: EncodedWeights,
+    share: Vec<u64>,
+    rng: ChaCha20Rng,
+}
+
+fn run(params: &Params, layer: &Layer, seed: u64) -> Run {
+    let plan = LinearPlan::new(params, layer, &CostWeights::default()).unwrap();
+    let mut rng = rng(seed);
+    let (secret, public) = generate_keys(params, &mut rng);
+    let weights = plan.encode_weights(&weights(seed, plan.weight_len(), 12)).unwrap();
+    let share = numbers(params.plain_modulus(), seed, plan.input_len());
+    Run { plan, secret, public, weights, share, rng }
+}
+
+impl Run {
+    fn query(&mut self) -> Vec<u8> {
+        self.plan.encrypt_part(&self.secret, 0, &self.share, &mut self.rng).unwrap()
+    }
+
+    fn answer(&mut self, query: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut out = vec![0; self.plan.output_len()];
+        self.plan.answer_part(&self.public, &self.weights, 0, query, Some(&self.share), &mut out, &mut self.rng)
+    }
+
+    fn decrypt(&self, answer: &[u8]) -> Result<Vec<u64>, Error> {
+        let mut out = vec![0; self.plan.output_len()];
+        self.plan.decrypt_part(&self.secret, 0, answer, &mut out).map(|()| out)
+    }
+}
+
+fn is_malformed<T>(result: &Result<T, Error>, why: &str) -> bool {
+    matches!(result, Err(e @ Error::Malformed { .. }) if e.to_string().contains(why))
+}
+
+#[test]
+fn queries_that_are_not_the_plan_s_are_refused() {
+    let params = Params::for_ring(37).unwrap();
+    let mut r = run(&params, &conv(1, 3, 10, 4, 3, 1, 1), 1);
+    let good = r.query();
+    assert!(r.answer(&good).is_ok());
+    for len in [0, 1, 15, 16, 48, good.len() - 1] {
+        assert!(is_malformed(&r.answer(&good[..len]), "bytes"));
+    }
+    assert!(is_malformed(&r.answer(&[&good[..], &[0]].concat()), "bytes"));
+
+    let changed = |at: usize| {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        bad
+    };
+    assert!(is_malformed(&r.answer(&changed(0)), "other parameters or another layer"));
+    assert!(is_malformed(&r.answer(&changed(8)), "another key"));
+    // 50 bits of ones are no residue.
+    let mut bad = good.clone();
+    bad[48..56].fill(0xff);
+    assert!(is_malformed(&r.answer(&bad), "residue"));
+
+    // The same shape in another ring, the same numbers in another shape, the same plan under another key.
+    let mut other = run(&Params::for_ring(36).unwrap(), &conv(1, 3, 10, 4, 3, 1, 1), 1);
+    assert!(is_malformed(&r.answer(&other.query()), "other parameters"));
+    let mut other = run(&params, &conv(1, 3, 10, 4, 3, 1, 0), 1);
+    assert!(is_malformed(&r.answer(&other.query()), "another layer"));
+    let mut other = run(&params, &conv(1, 3, 10, 4, 3, 1, 1), 2);
+    assert!(is_malformed(&r.answer(&other.query()), "another key"));
+}
+
+#[test]
+fn answers_that_are_not_the_plan_s_are_refused() {
+    let params = Params::for_ring(37).unwrap();
+    let mut r = run(&params, &conv(1, 3, 10, 4, 3, 1, 1), 1);
+    let query = r.query();
+    let good = r.answer(&query).unwrap();
+    let result = r.decrypt(&good).unwrap();
+    for len in [0, 1, 15, 16, good.len() - 1] {
+        assert!(is_malformed(&r.decrypt(&good[..len]), "bytes"));
+    }
+    for (at, why) in [(0, "another layer"), (8, "another key")] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        assert!(is_malformed(&r.decrypt(&bad), why));
+    }
+    // Bit 9 of a coefficient of a, flipped, moves results by half a step: more than any honest noise. (Higher bits move
+    // them by whole steps, which nothing in this layer can see.)
+    let mut bad = good.clone();
+    bad[16 + 1] ^= 0x02;
+    assert!(is_malformed(&r.decrypt(&bad), "noise"));
+
+    // An answer under another key, made to look like ours: its noise gives it away.
+    let mut other = run(&params, &conv(1, 3, 10, 4, 3, 1, 1), 7);
+    let query = other.query();
+    let mut forged = other.answer(&query).unwrap();
+    assert!(is_malformed(&r.decrypt(&forged), "another key"));
+    forged[8..16].copy_from_slice(&good[8..16]);
+    assert!(is_malformed(&r.decrypt(&forged), "noise"));
+    assert_eq!(r.decrypt(&good).unwrap(), result);
+}
+
+#[test]
+fn random_bytes_never_panic() {
+    let params = Params::for_ring(37).unwrap();
+    let mut r = run(&params, &Layer::fully_connected(1, 20, 5), 3);
+    let header = r.query()[..16].to_vec();
+    for seed in 0..20 {
+        let noise = |len| -> Vec<u8> {
+            numbers(PlainModulus::PowerOfTwo { bits: 8 }, seed, len).iter().map(|&b| b as u8).collect()
+        };
+        let mut query = noise(r.plan.query_bytes());
+        query[..16].copy_from_slice(&header);
+        assert!(matches!(r.answer(&query), Ok(_) | Err(Error::Malformed { .. })));
+        let mut answer = noise(r.plan.answer_bytes(0));
+        answer[..16].copy_from_slice(&header);
+        assert!(matches!(r.decrypt(&answer), Ok(_) | Err(Error::Malformed { .. })));
+        assert!(PublicKey::decode(&params, &noise(PublicKey::encoded_bytes(&params))).is_err());
+    }
+}
+
+#[test]
+fn public_keys_are_checked() {
+    let params = Params::for_ring(37).unwrap();
+    let (_, public) = generate_keys(&params, &mut rng(1));
+    let good = public.encode();
+    assert_eq!(PublicKey::decode(&params, &good).unwrap().encode(), good);
+    assert!(is_malformed(&PublicKey::decode(&params, &good[1..]), "bytes"));
+    assert!(is_malformed(&PublicKey::decode(&Params::for_ring(38).unwrap(), &good), "other parameters"));
+    let mut bad = good.clone();
+    bad[40..48].fill(0xff);
+    assert!(is_malformed(&PublicKey::decode(&params, &bad), "residue"));
+}
+
+#[test]
+fn a_caller_s_mistakes_are_named() {
+    let params = Params::for_ring(37).unwrap();
+    let mut r = run(&params, &Layer::fully_connected(1, 20, 5), 3);
+    let short = r.share[1..].to_vec();
+    assert!(matches!(
+        r.plan.encrypt_part(&r.secret, 0, &short, &mut r.rng),
+        Err(Error::Length { got: 19, want: 20, .. })
+    ));
+    assert!(matches!(r.plan.encode_weights(&[1; 99]), Err(Error::Length { got: 99, want: 100, .. })));
+    assert!(matches!(r.plan.answer(&r.public, &r.weights, &[], None, &mut r.rng), Err(Error::Malformed { .. })));
+    assert!(matches!(r.plan.decrypt(&r.secret, &[]), Err(Error::Malformed { .. })));
+    let other = run(&Params::for_ring(36).unwrap(), &Layer::fully_connected(1, 20, 5), 3);
+    assert!(matches!(
+        r.plan.encrypt_part(&other.secret, 0, &r.share, &mut r.rng),
+        Err(Error::Mismatch { what: "keys", .. })
+    ));
+    let query = r.query();
+    r.weights = run(&params, &Layer::fully_connected(1, 20, 6), 3).weights;
+    assert!(matches!(r.answer(&query), Err(Error::Mismatch { what: "weights", .. })));
+}
+
+#[test]
+fn weights_too_heavy_to_hide_are_refused() {
+    let params = Params::for_ring(37).unwrap();
+    let plan = LinearPlan::new(&params, &Layer::fully_connected(1, 4, 1), &CostWeights::default()).unwrap();
+    let most = params.max_weight_norm() as i64;
+    let fits = plan.encode_weights(&[most, 0, 0, 0]).unwrap();
+    assert!((40.0..40.01).contains(&fits.statistical_bits()), "{}", fits.statistical_bits());
+    let refused = plan.encode_weights(&[most, most / 100, 0, 0]);
+    assert!(matches!(refused, Err(Error::WeightNorm { statistical_bits: 40, .. })), "{refused:?}");
+    assert!(matches!(plan.encode_weights(&[i64::MIN; 4]), Err(Error::WeightNorm { .. })));
+}
+
+#[test]
+fn layers_that_make_no_sense_are_refused() {
+    let params = Params::for_ring(37).unwrap();
+    let good = conv(1, 4, 8, 4, 3, 1, 1);
+    let refused = |layer: Layer| {
+        let result = LinearPlan::new(&params, &layer, &CostWeights::default());
+        assert!(matches!(result, Err(Error::Layer { .. })), "{layer:?}");
+    };
+    refused(Layer { batch: 0, ..good });
+    refused(Layer { kernel: [3, 0], ..good });
+    refused(Layer { stride: [0, 1], ..good });
+    refused(Layer { groups: 3, ..good });
+    refused(Layer { kernel: [11, 3], ..good });
+    refused(Layer { batch: usize::MAX, ..good });
+    refused(Layer { padding: [usize::MAX; 4], ..good });
+    refused(Layer { batch: 1 << 20, in_channels: 1 << 20, ..good });
+    refused(Layer { kernel: [80, 80], in_hw: [80, 80], ..good });
+    let plan = LinearPlan::new(&params, &good, &CostWeights::default()).unwrap();
+    for bad in [
+        si_rlwe::Window { filters: 0, ..plan.window() },
+        si_rlwe::Window { channels: 5, ..plan.window() },
+        si_rlwe::Window { images: usize::MAX, ..plan.window() },
+    ] {
+        assert!(LinearPlan::with_window(&params, &good, bad).is_err());
+    }
+}
+
+/// Communication must not change unseen: the digest of everything sent, with fixed seeds.
+#[test]
+fn the_bytes_of_a_run_are_pinned() {
+    let mut seen = Vec::new();
+    for (params, layer) in [
+        (Params::for_ring(37).unwrap(), conv(2, 3, 10, 4, 3, 2, 1)),
+        (Params::for_ring(41).unwrap(), Layer::fully_connected(3, 30, 9)),
+        (Params::for_ring(64).unwrap(), conv(1, 2, 6, 3, 3, 1, 0)),
+        (
+            Params::new(4096, PrimeChain::Bits50(2), PlainModulus::Prime(65_537)).unwrap(),
+            Layer::fully_connected(1, 30, 9),
+        ),
+    ] {
+        let mut r = run(&params, &layer, 11);
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&r.public.encode());
+        for part in 0..r.plan.parts() {
+            let query = r.plan.encrypt_part(&r.secret, part, &r.share, &mut r.rng).unwrap();
+            let mut out = vec![0; r.plan.output_len()];
+            let answer =
+                r.plan.answer_part(&r.public, &r.weights, part, &query, Some(&r.share), &mut out, &mut r.rng).unwrap();
+            hasher.update(&query).update(&answer);
+        }
+        seen.push(hasher.finalize().to_hex()[..16].to_owned());
+    }
+    assert_eq!(seen, ["abe5233c02f977af", "f7bb84b0cfcad81b", "6364ac1cecc738e8", "056e5ba7116cbf5a"]);
+}
