@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Cheetah: two-party secure inference against semi-honest adversaries. See the README for the map from the paper's
+//! sections to these files, and for what differs.
+
+mod cost;
+mod error;
+mod kernels;
+mod linear;
+mod protocol;
+mod widths;
+mod windows;
+
+pub use protocol::Cheetah;

@@ -1,0 +1,20 @@
+//! Errors of the primitives, told in the protocol's words.
+
+use si_api::{Error, Role};
+
+/// An operator's error.
+pub(crate) fn from_gadgets(e: si_gadgets::Error, peer: Role) -> Error {
+    match e {
+        si_gadgets::Error::Wire(e) => Error::Wire(e),
+        si_gadgets::Error::Ot(e) => from_ot(e, peer),
+        e @ si_gadgets::Error::Width { .. } => Error::invalid(e.to_string()),
+    }
+}
+
+/// An OT's error. Cheetah is semi-honest, so a message that makes no sense accuses nobody.
+pub(crate) fn from_ot(e: si_ot::Error, peer: Role) -> Error {
+    match e {
+        si_ot::Error::Wire(e) => Error::Wire(e),
+        e => Error::Malformed { peer, what: "an oblivious transfer's message".to_owned(), why: e.to_string() },
+    }
+}
