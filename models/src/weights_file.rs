@@ -78,3 +78,41 @@ pub(crate) fn shapes(graph: &Graph) -> Vec<(String, Vec<usize>)> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{sha256_hex, zoo};
+
+    #[test]
+    fn weights_read_back() {
+        let graph = zoo::graph("tiny").unwrap();
+        let weights = Weights::random(&graph, 5);
+        let file = weights.to_safetensors(&graph).unwrap();
+        assert_eq!(file, weights.to_safetensors(&graph).unwrap());
+        assert_eq!(Weights::from_safetensors("f", &file, Some(&sha256_hex(&file)), &graph).unwrap(), weights);
+        assert!(Weights::default().to_safetensors(&graph).is_err());
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_with_both_hashes() {
+        let graph = zoo::graph("tiny").unwrap();
+        let mut file = Weights::random(&graph, 5).to_safetensors(&graph).unwrap();
+        let pinned = sha256_hex(&file);
+        *file.last_mut().unwrap() ^= 1;
+        let e = Weights::from_safetensors("some/file", &file, Some(&pinned), &graph).unwrap_err().to_string();
+        assert!(e.starts_with("some/file: ") && e.contains(&pinned) && e.contains(&sha256_hex(&file)), "{e}");
+        assert!(!e.contains('\n'));
+    }
+
+    #[test]
+    fn a_file_for_another_graph_is_refused() {
+        let (tiny, cnn4) = (zoo::graph("tiny").unwrap(), zoo::graph("mnist-cnn4").unwrap());
+        let file = Weights::random(&tiny, 5).to_safetensors(&tiny).unwrap();
+        let read = |bytes: &[u8], graph| Weights::from_safetensors("f", bytes, None, graph).unwrap_err().to_string();
+        assert!(read(&file, &cnn4).contains("conv1.weight"));
+        assert!(read(&file[..file.len() - 4], &tiny).contains("not a safetensors file"));
+        assert!(read(b"", &tiny).contains("not a safetensors file"));
+        assert!(read(&[0xff; 64], &tiny).contains("not a safetensors file"));
+    }
+}

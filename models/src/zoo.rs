@@ -257,3 +257,89 @@ impl Weights {
         self.layers.values().map(|l| l.weights.len() + l.bias.len()).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_loads() {
+        for name in names().unwrap() {
+            let model = model(name).unwrap();
+            assert_eq!(model.graph().name(), name);
+            assert_eq!(model.weights().parameters(), entry(name).unwrap().parameters);
+        }
+    }
+
+    #[test]
+    fn mnist_cnn4_is_as_described() {
+        let graph = graph("mnist-cnn4").unwrap();
+        let nodes: Vec<_> = graph.nodes().iter().map(|n| (n.name.as_str(), n.shape)).collect();
+        let rescaled = |name, shape| [(name, shape), ("", shape)];
+        let expected = [
+            &rescaled("conv1", [16, 24, 24])[..],
+            &[("relu1", [16, 24, 24]), ("pool1", [16, 12, 12])],
+            &rescaled("conv2", [16, 8, 8]),
+            &[("relu2", [16, 8, 8]), ("pool2", [16, 4, 4])],
+            &rescaled("fc1", [100, 1, 1]),
+            &[("relu3", [100, 1, 1])],
+            &rescaled("fc2", [10, 1, 1]),
+        ]
+        .concat();
+        assert_eq!(nodes.len(), expected.len());
+        for (i, ((name, shape), (expected, expected_shape))) in nodes.iter().zip(&expected).enumerate() {
+            assert_eq!(shape, expected_shape, "{name}");
+            assert!(name == expected || *name == format!("{}.rescale", nodes[i - 1].0), "{name}");
+        }
+        assert_eq!(graph.format(), FixedPoint::CHEETAH);
+    }
+
+    #[test]
+    fn low_quality_weights_fit_the_honest_graph() {
+        let low = model("mnist-cnn4-low").unwrap();
+        assert!(Model::new(graph("mnist-cnn4").unwrap(), low.weights().clone()).is_ok());
+        assert_ne!(low.weights(), model("mnist-cnn4").unwrap().weights());
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        let e = model("resnet").unwrap_err().to_string();
+        assert_eq!(e, "unknown model 'resnet': choose one of mnist-cnn4, mnist-cnn4-low, tiny");
+    }
+
+    #[test]
+    fn random_weights_are_pinned() {
+        let graph = graph("tiny").unwrap();
+        let file = Weights::random(&graph, 1).to_safetensors(&graph).unwrap();
+        assert_eq!(crate::sha256_hex(&file), "59f9fdb23d0a84f24c9d020420700e22a5bfe5e4eebe2310a349e6fb181a756b");
+        assert_ne!(Weights::random(&graph, 1), Weights::random(&graph, 2));
+    }
+
+    /// The zoo with one text in place of another.
+    fn changed(from: &str, to: &str) -> Result<Graph> {
+        assert!(ZOO.contains(from));
+        let zoo = parse(&ZOO.replacen(from, to, 1))?;
+        build(&zoo, &zoo.model[0])
+    }
+
+    #[test]
+    fn entries_that_make_no_sense_are_refused() {
+        assert!(changed("input", "input").is_ok());
+        for (from, to, complaint) in [
+            ("ring_bits", "rings", "unknown field"),
+            ("kernel = 5 }", "kernel = 5, dilation = 2 }", "unknown field"),
+            ("kernel = 5 }", "stride = 1 }", "needs 'kernel'"),
+            ("name = \"relu1\"", "name = \"relu1\", kernel = 2", "cannot have 'kernel'"),
+            ("name = \"relu1\"", "name = \"relu1\", groups = 2", "cannot have 'stride', 'padding' or 'groups'"),
+            ("name = \"relu1\"", "name = \"relu1\", of = [\"relu2\"]", "does not stand before it"),
+            ("name = \"relu1\"", "name = \"relu1\", of = [\"conv1\", \"conv1\"]", "cannot take 2 inputs"),
+            ("op = \"relu\"", "op = \"gelu\"", "unknown variant"),
+            ("architecture = \"cnn4\"", "architecture = \"cnn5\"", "unknown architecture"),
+            ("ring_bits = 37", "ring_bits = 20", "take a larger ring"),
+            ("name = \"mnist-cnn4-low\"", "name = \"mnist-cnn4\"", "two models"),
+        ] {
+            let e = changed(from, to).unwrap_err().to_string();
+            assert!(e.contains(complaint) && !e.contains('\n'), "{to}: {e}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! How far the scores of a protocol with one-bit rounding may be from the oracle's, statistically. The bound for the
+//! worst case is [`crate::score_error_bound`]; it is safe but so wide that it would hide mistakes.
+
+use crate::bounds::score_error_bound;
+use crate::{FixedLayer, Model, Op};
+
+/// Standard deviations allowed beyond the shift of the mean (*agreement*: the harness and its records share it). A
+/// normal deviate exceeds 8 with probability 1.2e-15.
+const DEVIATIONS: f64 = 8.0;
+
+/// What is known about the errors of one channel, in units of the last place.
+#[derive(Clone, Copy, Debug)]
+struct Errors {
+    /// Their mean, if every rescale comes out one too small.
+    mean: f64,
+    /// Variance of what is left, taken as uncorrelated from number to number.
+    variance: f64,
+}
+
+impl Errors {
+    const NONE: Self = Self { mean: 0.0, variance: 0.0 };
+
+    /// The errors that a ReLU lets pass. Whichever those are, the distance of m or 0 from m/2 is m/2.
+    fn gated(self) -> Self {
+        Self { mean: self.mean / 2.0, variance: self.variance + self.mean * self.mean / 4.0 }
+    }
+
+    /// One too small or not has variance 1/4 at most. So has the floor of a number that an error moved by a fraction of
+    /// a unit.
+    fn rescaled(self, bits: u32) -> Self {
+        let unit = f64::from(bits).exp2();
+        Self { mean: self.mean / unit - 1.0, variance: self.variance / (unit * unit) + 0.5 }
+    }
+
+    /// The two sides of a residual connection come from the same numbers: their deviations may be aligned.
+    fn plus(self, other: Self) -> Self {
+        let deviation = self.variance.sqrt() + other.variance.sqrt();
+        Self { mean: self.mean + other.mean, variance: deviation * deviation }
+    }
+
+    fn reach(self) -> f64 {
+        self.mean.abs() + DEVIATIONS * self.variance.sqrt()
+    }
+}
+
+/// By how much a score may differ from [`crate::run_fixed`]'s, in units of the last place, when every rescale may come
+/// out as floor - 1 in place of floor, as the local truncation of shares does.
+///
+/// A statistical bound, propagated layer by layer and channel by channel as a mean shift and a variance:
+///
+/// - a rescale is one too small with a chance p that depends on the data: its mean shift is -p, and is taken for p = 1,
+///   the worst; its variance is at most 1/4, and rounding what came before adds as much;
+/// - a linear operator multiplies a channel's shift by the sum of the actual weights on that channel, sign and all, and
+///   the variance by the sum of their squares;
+/// - ReLU and max-pool enlarge no error; a ReLU stops some, so half the shift passes, give or take half the shift, which
+///   joins the variance.
+///
+/// The answer is the greatest |shift| + 8 standard deviations of any score, rounded up, and never more than
+/// [`crate::score_error_bound`]. Assumed is that deviations from the shift are uncorrelated from number to number and
+/// with the weights, so this is no proof: tests compare it with simulated truncation on real digits, where it is at
+/// least twice the greatest error seen.
+#[must_use]
+pub fn score_tolerance(model: &Model) -> i64 {
+    let graph = model.graph();
+    let mut all = vec![vec![Errors::NONE; graph.input_shape()[0]]];
+    for (index, node) in graph.nodes().iter().enumerate() {
+        let x = &all[node.inputs[0]];
+        let [_, h, w] = graph.shape(node.inputs[0]);
+        let out: Vec<Errors> = match (&node.op, model.fixed(index)) {
+            (Op::Conv { window, groups, .. }, Some(layer)) => {
+                linear(layer, x, window.kernel[0] * window.kernel[1], *groups)
+            }
+            (Op::Fc { .. }, Some(layer)) => linear(layer, x, h * w, 1),
+            (Op::Rescale { bits }, _) => x.iter().map(|e| e.rescaled(*bits)).collect(),
+            (Op::Relu, _) => x.iter().map(|e| e.gated()).collect(),
+            (Op::AvgPool { window }, _) => {
+                let area = window.kernel[0] * window.kernel[1];
+                let factor = graph.format().reciprocal(area) as f64;
+                let sum = |e: &Errors| Errors {
+                    mean: e.mean * area as f64 * factor,
+                    variance: e.variance * area as f64 * factor * factor,
+                };
+                x.iter().map(sum).collect()
+            }
+            (Op::Add, _) => x.iter().zip(&all[node.inputs[1]]).map(|(a, b)| a.plus(*b)).collect(),
+            (Op::Flatten, _) => x.iter().flat_map(|e| vec![*e; h * w]).collect(),
+            (Op::MaxPool { .. } | Op::Conv { .. } | Op::Fc { .. }, _) => x.clone(),
+        };
+        all.push(out);
+    }
+    let reach = all.last().into_iter().flatten().map(|e| e.reach()).fold(0.0, f64::max);
+    (reach.ceil() as i64).min(score_error_bound(model))
+}
+
+fn linear(layer: &FixedLayer, x: &[Errors], taps: usize, groups: usize) -> Vec<Errors> {
+    let per_group = x.len() / groups;
+    let per_output = layer.bias.len() / groups;
+    let rows = layer.weights.chunks_exact(per_group * taps);
+    rows.enumerate()
+        .map(|(o, row)| {
+            let channels = &x[o / per_output * per_group..][..per_group];
+            row.chunks_exact(taps).zip(channels).fold(Errors::NONE, |sum, (weights, x)| {
+                let total: f64 = weights.iter().map(|w| *w as f64).sum();
+                let squares: f64 = weights.iter().map(|w| (*w as f64).powi(2)).sum();
+                Errors { mean: sum.mean + x.mean * total, variance: sum.variance + x.variance * squares }
+            })
+        })
+        .collect()
+}
