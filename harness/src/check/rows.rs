@@ -72,7 +72,9 @@ fn plan(r: &RunRow, f: &mut Findings<'_>) {
     match (r.method, r.composed_from) {
         (Method::Measured, n) => f.require(n.is_none(), || "measured, yet composed_from is given".into()),
         (m, None) => f.require(false, || format!("{m}, yet composed_from is empty")),
-        (m, Some(n)) => f.require(0 < n && n <= r.inferences, || format!("{m} from {n} of {} inferences", r.inferences)),
+        (m, Some(n)) => {
+            f.require(0 < n && n <= r.inferences, || format!("{m} from {n} of {} inferences", r.inferences))
+        }
     }
 }
 
@@ -110,7 +112,9 @@ fn link(r: &RunRow, f: &mut Findings<'_>) {
             // A connection with a small window stays below the link's rate.
             let least = if r.tcp_slow_start_set == Some(true) { 0 } else { rate - rate / 5 };
             for seen in [up, down] {
-                f.require((least..=rate + rate / 5).contains(&seen), || format!("gate passed with {seen} for {rate} bit/s"));
+                f.require((least..=rate + rate / 5).contains(&seen), || {
+                    format!("gate passed with {seen} for {rate} bit/s")
+                });
             }
         }
         (LinkGate::Pass, ..) => f.require(false, || "gate passed without what the probe saw".into()),

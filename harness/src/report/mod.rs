@@ -1,9 +1,283 @@
-//! `bench report`
+//! `bench report`: from record folders to tables, figures and the headline of a page.
+//!
+//! Everything is derived anew from the records each time; nothing here is measured, and nothing is typed in.
+
 mod cells;
 mod claims;
 mod compare;
 mod markdown;
 mod operators;
 mod paper;
+mod plot;
 mod splice;
 mod table;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::check::{self, Severity};
+use crate::record::{Folder, RUNS_CSV};
+use cells::{Cell, cells};
+use paper::Others;
+use plot::Figure;
+use table::Detail;
+
+/// What to report from, and where to.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// Record folders, or a folder of them, of which the newest of each experiment is taken
+    #[arg(long, value_name = "DIR", num_args = 1.., default_value = "results/records")]
+    pub(crate) records: Vec<PathBuf>,
+    /// Folder for tables and figures
+    #[arg(long, value_name = "DIR", default_value = "results/report")]
+    pub(crate) out: PathBuf,
+    /// Page that the headline tables are put into, between its markers
+    #[arg(long, value_name = "FILE", default_value = "README.md")]
+    pub(crate) readme: PathBuf,
+    /// Folder of the figures of papers and rivals
+    #[arg(long, value_name = "DIR", default_value = "results/paper")]
+    pub(crate) paper: PathBuf,
+}
+
+/// Writes the report and prints what it wrote.
+///
+/// # Errors
+/// If there are no records, a record or a figure of others is unsound, or something cannot be written.
+pub(crate) fn run(args: &ReportArgs) -> Result<()> {
+    let folders = choose(&args.records)?;
+    let cautions = sound(&folders)?;
+    let others = Others::read(&args.paper)?;
+    let all = cells(&folders);
+    ensure!(!all.is_empty(), "no runs in {}", shown(&folders));
+
+    let out = &args.out;
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let figures = plot::write(&all, out)?;
+    let command = command(args);
+    let pages = [
+        ("README.md", index(&folders, &all, &figures, &cautions)),
+        ("operators.md", format!("# Cost by operator\n\n{OPERATORS_NOTE}\n\n{}", operators::tables(&all))),
+        ("comparison.md", compare::bands(&others, &all)),
+        ("claims.md", claims::page(&others, &all)),
+    ];
+    for (name, text) in pages {
+        let path = out.join(name);
+        let made = format!("<!-- Made by `{command}`; changes will be lost. -->\n\n");
+        fs::write(&path, format!("{made}{}\n", text.trim_end()))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        println!("{}", path.display());
+    }
+    for f in &figures {
+        println!("{0}/{1}.svg and {0}/{1}.png", out.display(), f.name);
+    }
+    let texts = [("headline", headline(&folders, &all, &command)), ("amortised", table::amortised(&all))];
+    splice::splice_file(&args.readme, &texts)?;
+    println!("{}: headline tables", args.readme.display());
+    Ok(())
+}
+
+const OPERATORS_NOTE: &str = "Medians over the repetitions. Time as the client sees it, waiting for the other party \
+    included; CPU time of all parties; up is from the client. Where a network has many operators, they are summed by kind.";
+
+/// The folders that are named, and of each folder of folders the newest of each experiment.
+fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
+    let mut chosen = Vec::new();
+    for path in named {
+        if path.join(RUNS_CSV).is_file() {
+            chosen.push(Folder::read(path)?);
+            continue;
+        }
+        let entries = fs::read_dir(path).with_context(|| format!("cannot read records in {}", path.display()))?;
+        let mut newest: BTreeMap<String, Folder> = BTreeMap::new();
+        for entry in entries {
+            let dir = entry.with_context(|| path.display().to_string())?.path();
+            if !dir.join(RUNS_CSV).is_file() {
+                continue;
+            }
+            let folder = Folder::read(&dir)?;
+            let Some(first) = folder.runs.first() else { continue };
+            let begun = |f: &Folder| (f.runs.first().map(|r| r.started_utc.clone()), f.name());
+            if newest.get(&first.experiment).is_none_or(|n| begun(n) < begun(&folder)) {
+                newest.insert(first.experiment.clone(), folder);
+            }
+        }
+        if newest.is_empty() {
+            bail!("no records in {}: run an experiment first (bench run, or make bench-lan)", path.display());
+        }
+        chosen.extend(newest.into_values());
+    }
+    Ok(chosen)
+}
+
+/// Refuses folders with problems; returns what a reader must know of the others.
+fn sound(folders: &[Folder]) -> Result<Vec<String>> {
+    let mut cautions = Vec::new();
+    for f in folders {
+        for finding in check::check(f) {
+            match finding.severity {
+                Severity::Problem => {
+                    bail!("{}: {finding}; see all with bench check", f.dir.display());
+                }
+                Severity::Caution => cautions.push(format!("{}: {}", finding.place, finding.what)),
+            }
+        }
+    }
+    Ok(cautions)
+}
+
+fn shown(folders: &[Folder]) -> String {
+    folders.iter().map(|f| f.dir.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The command that makes this report again.
+fn command(args: &ReportArgs) -> String {
+    let list = |paths: &[PathBuf]| paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" ");
+    let mut text = format!("bench report --records {}", list(&args.records));
+    for (option, path, default) in [("--out", &args.out, "results/report"), ("--paper", &args.paper, "results/paper")] {
+        if path.as_path() != Path::new(default) {
+            let _ = write!(text, " {option} {}", path.display());
+        }
+    }
+    text
+}
+
+/// What a reader must know to read the tables.
+const LEGEND: &str = "**time** barrier released until the client holds checked answers, offline phase included, set-up \
+    excluded: median [fastest..slowest] · **CPU** of all parties · **MiB** sent by all parties, our framing included, TCP/IP \
+    excluded · **rounds** the client's · **answers right** compared with the network in the clear, in fixed point · **load** \
+    queries in one batch, or Fusion's plan: R queries, B copies of each, T public samples";
+
+/// The part of the main page.
+fn headline(folders: &[Folder], all: &[Cell<'_>], command: &str) -> String {
+    format!(
+        "{}\n{LEGEND}.\n\nRecords:\n\n{}\nMade by `{command}`.",
+        table::headline(all, Detail::Short),
+        table::provenance(folders, all)
+    )
+}
+
+fn index(folders: &[Folder], all: &[Cell<'_>], figures: &[Figure], cautions: &[String]) -> String {
+    let mut out = String::from("# Report\n\n");
+    let _ = writeln!(out, "{}", table::provenance(folders, all));
+    out += "Other pages: [cost by operator](operators.md), [papers and rivals beside ours](comparison.md), \
+            [claims of the papers](claims.md).\n\n";
+    let _ = writeln!(out, "## Totals\n\n{LEGEND}.\n\n{}", table::headline(all, Detail::Full));
+    let _ = writeln!(out, "## Cost of one query\n\n{}", table::amortised(all));
+    let _ = writeln!(out, "## Set-up, once for two parties\n\n{}", table::setup(all));
+    let _ = writeln!(
+        out,
+        "## Links as set and as seen\n\nMedian [least..greatest] of the probes before the runs.\n\n{}",
+        table::links(all)
+    );
+    if !cautions.is_empty() {
+        let _ = writeln!(out, "## Cautions\n\n- {}\n", cautions.join("\n- "));
+    }
+    out += "## Figures\n\n";
+    for f in figures {
+        let _ = writeln!(out, "![{}]({}.svg)\n", f.caption, f.name);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Recorder, RunRow, samples};
+
+    struct World {
+        root: tempfile::TempDir,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let world = Self { root: tempfile::tempdir().unwrap() };
+            let page = "# X\n<!-- bench:headline begin -->\n<!-- bench:headline end -->\n\
+                        <!-- bench:amortised begin -->\n<!-- bench:amortised end -->\n";
+            fs::write(world.root.path().join("README.md"), page).unwrap();
+            world
+        }
+
+        fn record(&self, name: &str, spoil: fn(&mut RunRow)) {
+            let dir = self.root.path().join("records").join(name);
+            let mut r = Recorder::create(&dir, &samples::machine(), "").unwrap();
+            for repetition in 1..=3 {
+                for protocol in ["plain", "cheetah"] {
+                    for n in [1, 8] {
+                        let (mut run, phases) = samples::batch(protocol, "lan", n, repetition);
+                        spoil(&mut run);
+                        r.append(&run, &phases).unwrap();
+                    }
+                }
+                let (mut run, phases) = samples::composed(repetition);
+                spoil(&mut run);
+                r.append(&run, &phases).unwrap();
+            }
+        }
+
+        fn args(&self) -> ReportArgs {
+            let at = |name: &str| self.root.path().join(name);
+            let paper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/paper");
+            ReportArgs { records: vec![at("records")], out: at("report"), readme: at("README.md"), paper }
+        }
+
+        fn text(&self, name: &str) -> String {
+            fs::read_to_string(self.root.path().join(name)).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_report_is_made_from_records_alone_and_made_again_it_is_the_same() {
+        let w = World::new();
+        w.record("2025-01-31-testbox-01234567", |_| {});
+        run(&w.args()).unwrap();
+        let readme = w.text("README.md");
+        assert!(readme.contains("| cheetah") && readme.contains("Made by `bench report --records "), "{readme}");
+        assert!(readme.contains("composed (32 of 2,660)") && readme.contains("-40.97"), "{readme}");
+        let index = w.text("report/README.md");
+        for name in ["time-mnist-cnn4", "amortised-mnist-cnn4", "bytes-cheetah-mnist-cnn4", "fusion-soundness"] {
+            assert!(index.contains(&format!("({name}.svg)")), "{name}");
+            assert!(w.root.path().join(format!("report/{name}.png")).is_file(), "{name}");
+        }
+        assert!(w.text("report/operators.md").contains("## cheetah · mnist-cnn4 · lan · batch 1"));
+        assert!(w.text("report/comparison.md").contains("ours/paper"));
+        assert!(w.text("report/claims.md").contains("not run"));
+        let figure = w.text("report/time-mnist-cnn4.svg");
+        run(&w.args()).unwrap();
+        assert_eq!((w.text("README.md"), w.text("report/time-mnist-cnn4.svg")), (readme, figure));
+    }
+
+    #[test]
+    fn the_newest_folder_of_an_experiment_is_taken() {
+        let w = World::new();
+        w.record("a", |r| r.started_utc = "2025-03-01T00:00:00Z".into());
+        w.record("b", |r| r.started_utc = "2025-02-01T00:00:00Z".into());
+        w.record("c", |r| r.experiment = "other".into());
+        let names = |dirs: &[PathBuf]| choose(dirs).unwrap().iter().map(Folder::name).collect::<Vec<_>>();
+        assert_eq!(names(&w.args().records), ["c", "a"]);
+        assert_eq!(names(&[w.args().records[0].join("b")]), ["b"], "a folder that is named is taken");
+    }
+
+    #[test]
+    fn unsound_or_missing_records_are_refused_in_one_line() {
+        let w = World::new();
+        let refusal = || format!("{:#}", run(&w.args()).unwrap_err());
+        assert!(refusal().contains("cannot read records in"), "{}", refusal());
+        fs::create_dir(&w.args().records[0]).unwrap();
+        assert!(refusal().contains("run an experiment first"), "{}", refusal());
+        w.record("bad", |r| r.labels_checked = None);
+        assert!(refusal().contains("were not compared with the oracle; see all with bench check"), "{}", refusal());
+        assert!(!w.root.path().join("report").exists(), "nothing is written");
+    }
+
+    #[test]
+    fn cautions_are_printed() {
+        let w = World::new();
+        w.record("a", |r| r.link_gate = crate::record::LinkGate::Fail);
+        run(&w.args()).unwrap();
+        assert!(w.text("report/README.md").contains("- lan/mnist-cnn4/plain/b1#1: the link was not as set"));
+    }
+}

@@ -3,64 +3,59 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use si_fusion::Plan;
+
 use super::cells::{Cell, MIB, Metric, SECOND};
-use super::markdown::{Table, middle, number, spread};
+use super::markdown::{Table, middle, number, spread, thousands};
 use crate::record::{Folder, LinkGate, RunRow, Status};
 use crate::stats::summary;
 
+/// How much a table shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// The columns that fit on a page that people write.
+    Short,
+    Full,
+}
+
 /// One row per setting that was run in full; then the same for composed plans, apart; then what went wrong.
-pub(crate) fn headline(cells: &[Cell<'_>]) -> String {
+pub(crate) fn headline(cells: &[Cell<'_>], detail: Detail) -> String {
     let mut out = String::new();
     let (measured, composed): (Vec<&Cell<'_>>, Vec<&Cell<'_>>) = cells.iter().partition(|c| c.is_measured());
     if !measured.is_empty() {
-        let _ = writeln!(out, "{}", totals(&measured, false));
+        let _ = writeln!(out, "{}", totals(&measured, detail));
     }
     if !composed.is_empty() {
         let _ = writeln!(
             out,
-            "Composed: a real batch of n inferences, scaled to the plan's number. Not to be read beside the rows above.\n\n{}",
-            totals(&composed, true)
+            "Composed: a real batch of n inferences, scaled to the plan's number; not to be read beside rows measured in \
+             full.\n\n{}",
+            totals(&composed, detail)
         );
     }
     let _ = write!(out, "{}", failures(cells));
     out
 }
 
-fn totals(cells: &[&Cell<'_>], composed: bool) -> Table {
-    let load = if composed { "plan" } else { "load" };
-    let head = [
-        "protocol",
-        "secure against",
-        "model",
-        "link",
-        load,
-        "time s",
-        "offline s",
-        "CPU s",
-        "MiB",
-        "rounds",
-        "answers right",
-        "runs",
-        "method",
-    ];
+fn totals(cells: &[&Cell<'_>], detail: Detail) -> Table {
+    let full = detail == Detail::Full;
+    let mut head = vec!["protocol", "secure against", "model", "link", "load", "time s"];
+    head.extend(full.then_some("of which offline s"));
+    head.extend(["CPU s", "MiB", "rounds", "answers right", "runs"]);
+    head.extend(full.then_some("method"));
     let mut t = Table::new(5, &head);
     for c in cells {
         let r = c.setting();
-        t.row(vec![
-            r.protocol.clone(),
-            adversary(&r.adversary).to_owned(),
-            r.model.clone(),
-            r.link.clone(),
-            c.load(),
-            spread(c.total(Metric::Wall), SECOND),
-            middle(c.total(Metric::Offline), SECOND),
-            middle(c.total(Metric::Cpu), SECOND),
-            middle(c.total(Metric::Bytes), MIB),
-            middle(c.total(Metric::Rounds), 1.0),
-            c.verified(),
-            c.outcome(),
-            c.method(),
-        ]);
+        let mut row =
+            vec![r.protocol.clone(), adversary(&r.adversary).to_owned(), r.model.clone(), r.link.clone(), c.load()];
+        row.push(spread(c.total(Metric::Wall), SECOND));
+        row.extend(full.then(|| middle(c.total(Metric::Offline), SECOND)));
+        row.push(middle(c.total(Metric::Cpu), SECOND));
+        row.push(middle(c.total(Metric::Bytes), MIB));
+        row.push(c.total(Metric::Rounds).map_or_else(|| "–".into(), |s| thousands(s.median.round() as i64)));
+        row.extend([c.verified(), c.outcome()]);
+        row.extend(full.then(|| c.method()));
+        t.row(row);
     }
     t
 }
@@ -100,6 +95,7 @@ pub(crate) fn amortised(cells: &[Cell<'_>]) -> String {
         "load",
         "method",
         "inferences a query",
+        "log2 Pr[cheat]",
         "time s",
         "CPU s",
         "MiB",
@@ -115,13 +111,22 @@ pub(crate) fn amortised(cells: &[Cell<'_>]) -> String {
             c.load(),
             c.method(),
             number(r.inferences as f64 / r.queries.max(1) as f64),
+            soundness(r).map_or_else(|| "–".into(), |b| format!("{b:.2}")),
             spread(c.per_query(Metric::Wall), SECOND),
             spread(c.per_query(Metric::Cpu), SECOND),
             middle(c.per_query(Metric::Bytes), MIB),
-            middle(c.total(Metric::Rounds), 1.0),
+            c.total(Metric::Rounds).map_or_else(|| "–".into(), |s| thousands(s.median.round() as i64)),
         ]);
     }
     if t.is_empty() { String::new() } else { t.to_string() }
+}
+
+/// The bound on a cheating server's chances against a row's plan, if it has one.
+fn soundness(r: &RunRow) -> Option<f64> {
+    let size = |x: u64| usize::try_from(x).ok();
+    let (copies, public) = (size(r.fusion_copies?)?, size(r.fusion_public?)?);
+    let plan = Plan::new(size(r.queries)?, copies, public, size(r.fusion_tolerance.unwrap_or(0))?).ok()?;
+    Some(plan.bound().log2_probability)
 }
 
 /// What two parties pay once, before any query.
@@ -241,21 +246,23 @@ mod tests {
     #[test]
     fn the_headline_keeps_measured_and_composed_apart_and_names_failures() {
         let folders = folders();
-        let text = squeezed(&headline(&cells(&folders)));
-        let row = "| cheetah | semi-honest parties | mnist-cnn4 | wan | batch 1 | 0.102 [0.101..0.103] | 0 | 0.0800 | 0.288 | 11.0 | 3 | 3 ok | measured |";
+        let text = squeezed(&headline(&cells(&folders), Detail::Full));
+        let row = "| cheetah | semi-honest parties | mnist-cnn4 | wan | batch 1 | 0.102 [0.101..0.103] | 0 | 0.0800 | 0.288 | 11 | 3 | 3 ok | measured |";
         assert!(text.contains(row), "{text}");
         let (measured, composed) = text.split_once("Composed:").unwrap();
         assert!(!measured.contains("fusion") && composed.contains("composed (32 of 2,660)"), "{text}");
         assert!(text.contains("1 × abort, accused: server: copies of query 3 differ"), "{text}");
         assert!(text.contains("| 1 abort |"), "{text}");
+        let short = squeezed(&headline(&cells(&folders), Detail::Short));
+        assert!(short.contains("| batch 1 | 0.102 [0.101..0.103] | 0.0800 | 0.288 | 11 | 3 | 3 ok |"), "{short}");
     }
 
     #[test]
     fn amortised_costs_are_of_one_query() {
         let folders = folders();
         let text = squeezed(&amortised(&cells(&folders)));
-        assert!(text.contains("| cheetah | mnist-cnn4 | wan | batch 8 | measured | 1.00 | 0.100"), "{text}");
-        assert!(text.contains("| composed (32 of 2,660) | 5.20 |"), "{text}");
+        assert!(text.contains("| cheetah | mnist-cnn4 | wan | batch 8 | measured | 1.00 | – | 0.100"), "{text}");
+        assert!(text.contains("| composed (32 of 2,660) | 5.20 | -40.97 |"), "{text}");
         assert!(!text.contains("plain"), "a failed setting has no cost: {text}");
     }
 

@@ -1,0 +1,242 @@
+//! Figures of what was measured: time by protocol and link, bytes by operator, amortised cost against batch.
+
+use super::axis::{Axis, Spacing};
+use super::canvas::{Align, Drawing, INK, Marker, PALETTE, Type, text_width};
+use super::panel::{Frame, Key, MARGIN, base_line, horizontal_axis, legend, swatch, title, value_axis, whisker};
+use crate::report::cells::{Cell, MIB, Metric, SECOND};
+use crate::report::markdown::number;
+use crate::report::operators::{grouped, lines};
+use crate::stats::Summary;
+
+/// Distinct values in the order of their first appearance.
+fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for v in values {
+        if !seen.contains(&v) {
+            seen.push(v);
+        }
+    }
+    seen
+}
+
+/// `3,000 Mbit/s, 0.3 ms`
+fn link_setting(cell: &Cell<'_>) -> String {
+    let r = cell.setting();
+    match (r.rate_set_bits_per_s, r.rtt_set_us) {
+        (Some(rate), Some(rtt)) if rate >= 1_000_000_000 => {
+            format!("{} Gbit/s, {} ms RTT", rate as f64 / 1e9, rtt as f64 / 1e3)
+        }
+        (Some(rate), Some(rtt)) => format!("{} Mbit/s, {} ms RTT", rate as f64 / 1e6, rtt as f64 / 1e3),
+        _ => "not shaped".into(),
+    }
+}
+
+/// Time of one query: a group of bars for each link, a bar for each protocol at its smallest batch or at each plan.
+/// Nothing if there is nothing to show.
+pub(crate) fn time(cells: &[&Cell<'_>]) -> Option<Drawing> {
+    let smallest = |c: &&&Cell<'_>| {
+        let same =
+            |o: &&&Cell<'_>| o.setting().protocol == c.setting().protocol && o.setting().link == c.setting().link;
+        c.is_fusion() || cells.iter().filter(same).all(|o| o.setting().queries >= c.setting().queries)
+    };
+    let shown: Vec<&Cell<'_>> =
+        cells.iter().filter(|c| c.per_query(Metric::Wall).is_some()).filter(smallest).copied().collect();
+    let name = |c: &Cell<'_>| {
+        let composed = if c.is_measured() { "" } else { " (composed)" };
+        format!("{}, {}{composed}", c.setting().protocol, c.load())
+    };
+    let links = distinct(shown.iter().map(|c| c.setting().link.clone()));
+    let series = distinct(shown.iter().map(|c| (name(c), !c.is_measured())));
+    let model = &shown.first()?.setting().model;
+
+    let mut d = Drawing::new(860.0, 470.0);
+    let explanation =
+        "Median of the repetitions; whiskers: the fastest and the slowest. Set-up excluded, offline included.";
+    let below = title(&mut d, &format!("Time of one query: {model}"), &[explanation]);
+    let keys: Vec<_> = (series.iter().enumerate())
+        .map(|(i, (name, hollow))| Key {
+            name: name.clone(),
+            color: PALETTE[i % PALETTE.len()],
+            marker: None,
+            hollow: *hollow,
+        })
+        .collect();
+    let legend_right = d.width - 16.0;
+    let top = legend(&mut d, &keys, (MARGIN, below + 8.0), legend_right) + 14.0;
+    let frame = Frame { left: 92.0, top, right: d.width - 20.0, bottom: d.height - 54.0 };
+    let spans: Vec<Summary> = shown.iter().filter_map(|c| c.per_query(Metric::Wall)).collect();
+    let ends = spans.iter().flat_map(|s| [s.min / SECOND, s.max / SECOND]);
+    let axis = Axis::over(ends, Spacing::Log, frame.bottom, frame.top);
+    value_axis(&mut d, frame, &axis, "seconds (log scale)");
+    let group = (frame.right - frame.left) / links.len() as f64;
+    let bar = (group * 0.86 / series.len() as f64).min(74.0);
+    for (g, link) in links.iter().enumerate() {
+        let middle = frame.left + group * (g as f64 + 0.5);
+        let of_link: Vec<&&Cell<'_>> = shown.iter().filter(|c| c.setting().link == *link).collect();
+        for (i, (series, hollow)) in series.iter().enumerate() {
+            let Some(s) = of_link.iter().find(|c| name(c) == *series).and_then(|c| c.per_query(Metric::Wall)) else {
+                continue;
+            };
+            let x = middle + bar * (i as f64 - (keys.len() as f64 - 1.0) / 2.0);
+            let y = axis.place(s.median / SECOND);
+            swatch(&mut d, (x - bar * 0.42, y), (x + bar * 0.42, frame.bottom), keys[i].color, *hollow);
+            let (low, high) = (axis.place(s.min / SECOND), axis.place(s.max / SECOND));
+            whisker(&mut d, x, low, high);
+            d.text(
+                (x, high.min(y) - 9.0),
+                &number(s.median / SECOND),
+                Type { color: INK, ..Type::SMALL },
+                Align::Centre,
+            );
+        }
+        d.text((middle, frame.bottom + 17.0), link, Type { bold: true, ..Type::LABEL }, Align::Centre);
+        let setting = of_link.first().map_or_else(String::new, |c| link_setting(c));
+        d.text((middle, frame.bottom + 35.0), &setting, Type::SMALL, Align::Centre);
+    }
+    base_line(&mut d, frame);
+    Some(d)
+}
+
+/// Bytes and rounds of each operator of one cell. Nothing if nothing was sent.
+pub(crate) fn bytes(cell: &Cell<'_>) -> Option<Drawing> {
+    let mut rows = grouped(lines(cell));
+    rows.retain(|l| l.phase != "setup" && l.up_bytes + l.down_bytes > 0.0);
+    let most = rows.iter().map(|l| l.up_bytes + l.down_bytes).fold(0.0, f64::max);
+    if rows.is_empty() {
+        return None;
+    }
+    let (unit, unit_name) = if most >= MIB { (MIB, "MiB") } else { (1024.0, "KiB") };
+    let r = cell.setting();
+    let row_height = 25.0;
+    let mut d = Drawing::new(860.0, 168.0 + row_height * rows.len() as f64);
+    let heading = format!("Communication by operator: {}, {}, {}", r.protocol, r.model, cell.load());
+    let below = title(
+        &mut d,
+        &heading,
+        &["Payload and framing of one batch, set-up excluded. A round: the client turns from sending to receiving."],
+    );
+    let key = |name: &str, color| Key { name: name.into(), color, marker: None, hollow: false };
+    let keys = [key("client to server", PALETTE[0]), key("server to client", PALETTE[1])];
+    let legend_right = d.width - 16.0;
+    let top = legend(&mut d, &keys, (MARGIN, below + 8.0), legend_right) + 4.0;
+    let name = |phase: &str, operator: &str| {
+        if phase == "online" || phase == operator { operator.to_owned() } else { format!("{operator} ({phase})") }
+    };
+    let widest = rows.iter().map(|l| text_width(&name(&l.phase, &l.operator), Type::LABEL)).fold(0.0, f64::max);
+    let frame = Frame {
+        left: MARGIN + widest + 12.0,
+        top,
+        right: d.width - 140.0,
+        bottom: top + row_height * rows.len() as f64 + 4.0,
+    };
+    let axis = Axis::over([most / unit], Spacing::Linear, frame.left, frame.right);
+    let ticks = axis.ticks();
+    for tick in &ticks {
+        let x = axis.place(*tick);
+        d.line(&[(x, frame.top), (x, frame.bottom)], super::canvas::GRID, 1.0);
+    }
+    for (i, l) in rows.iter().enumerate() {
+        let y = frame.top + 4.0 + row_height * (i as f64 + 0.5);
+        d.text((frame.left - 8.0, y), &name(&l.phase, &l.operator), Type::LABEL, Align::Right);
+        let (up, all) = (axis.place(l.up_bytes / unit), axis.place((l.up_bytes + l.down_bytes) / unit));
+        d.rect((frame.left, y - 8.0), (up, y + 8.0), PALETTE[0]);
+        d.rect((up, y - 8.0), (all, y + 8.0), PALETTE[1]);
+        let rounds = if l.rounds == 1.0 { "1 round".into() } else { format!("{} rounds", l.rounds) };
+        let label = format!("{} {unit_name}, {rounds}", number((l.up_bytes + l.down_bytes) / unit));
+        d.text((all + 7.0, y), &label, Type { color: INK, ..Type::SMALL }, Align::Left);
+    }
+    d.line(&[(frame.left, frame.top), (frame.left, frame.bottom)], INK, 1.0);
+    horizontal_axis(&mut d, frame, &axis, &ticks, unit_name);
+    Some(d)
+}
+
+/// A panel of the amortised figure: what it shows, of which cells.
+struct Panel<'c, 'a> {
+    heading: String,
+    quantity: &'static str,
+    metric: Metric,
+    unit: f64,
+    cells: Vec<&'c Cell<'a>>,
+}
+
+/// Cost of one query against the number of queries in a batch: CPU time and bytes on the nearest link, time on each.
+/// Nothing unless some protocol was run with two sizes.
+pub(crate) fn amortised(cells: &[&Cell<'_>]) -> Option<Drawing> {
+    let shown: Vec<&Cell<'_>> = cells.iter().filter(|c| c.good().next().is_some()).copied().collect();
+    let protocols = distinct(shown.iter().map(|c| c.setting().protocol.clone()));
+    let sizes = |p: &String| {
+        let of_protocol = shown.iter().filter(|c| c.setting().protocol == *p);
+        distinct(of_protocol.map(|c| c.setting().queries)).len()
+    };
+    if !protocols.iter().any(|p| sizes(p) > 1) {
+        return None;
+    }
+    let links = distinct(shown.iter().map(|c| c.setting().link.clone()));
+    let on = |link: &String| shown.iter().filter(|c| c.setting().link == *link).copied().collect::<Vec<_>>();
+    let near = on(links.first()?);
+    let panel = |heading: String, quantity, metric, unit, cells| Panel { heading, quantity, metric, unit, cells };
+    let mut panels = vec![
+        panel(
+            format!("CPU time, all parties ({})", links[0]),
+            "CPU seconds a query",
+            Metric::Cpu,
+            SECOND,
+            near.clone(),
+        ),
+        panel(format!("Communication, both ways ({})", links[0]), "MiB a query", Metric::Bytes, MIB, near),
+    ];
+    panels.extend(links.iter().map(|l| panel(format!("Time ({l})"), "seconds a query", Metric::Wall, SECOND, on(l))));
+
+    let (columns, width, height) = (2, 430.0, 300.0);
+    let mut d = Drawing::new(columns as f64 * width, 110.0 + height * panels.len().div_ceil(columns) as f64);
+    let model = &shown.first()?.setting().model;
+    let note = "Medians; whiskers: least and greatest repetition. Fusion: copies and public samples are part of a query's cost; hollow: composed.";
+    let below = title(&mut d, &format!("Amortised cost of one query: {model}"), &[note]);
+    let keys: Vec<_> = (protocols.iter().enumerate())
+        .map(|(i, p)| Key {
+            name: p.clone(),
+            color: PALETTE[i % PALETTE.len()],
+            marker: Some(Marker::of(i)),
+            hollow: false,
+        })
+        .collect();
+    let legend_right = d.width - 16.0;
+    let top = legend(&mut d, &keys, (MARGIN, below + 8.0), legend_right);
+    d.height = top + height * panels.len().div_ceil(columns) as f64;
+    let all_sizes = shown.iter().map(|c| c.setting().queries as f64);
+    let (low, high) = all_sizes.clone().fold((f64::MAX, f64::MIN), |(l, h), x| (l.min(x), h.max(x)));
+    let mut ticks = distinct(all_sizes);
+    ticks.sort_by(f64::total_cmp);
+    for (i, p) in panels.iter().enumerate() {
+        let (x0, y0) = ((i % columns) as f64 * width, top + (i / columns) as f64 * height);
+        let frame = Frame { left: x0 + 92.0, top: y0 + 34.0, right: x0 + width - 22.0, bottom: y0 + height - 54.0 };
+        curves(&mut d, frame, p, (low * 0.85, high * 1.18), &ticks, &keys);
+    }
+    Some(d)
+}
+
+fn curves(d: &mut Drawing, frame: Frame, p: &Panel<'_, '_>, x_range: (f64, f64), ticks: &[f64], keys: &[Key]) {
+    d.text((frame.left, frame.top - 16.0), &p.heading, Type { bold: true, ..Type::LABEL }, Align::Left);
+    let spans: Vec<(&Cell<'_>, Summary)> = p.cells.iter().filter_map(|c| Some((*c, c.per_query(p.metric)?))).collect();
+    let ends = spans.iter().flat_map(|(_, s)| [s.min / p.unit, s.max / p.unit]);
+    let y = Axis::over(ends, Spacing::Log, frame.bottom, frame.top);
+    let x = Axis::exact(x_range.0, x_range.1, Spacing::Log, frame.left, frame.right);
+    value_axis(d, frame, &y, p.quantity);
+    horizontal_axis(d, frame, &x, ticks, "queries in a batch (log scale)");
+    for key in keys {
+        let mut points: Vec<(u64, bool, Summary)> = (spans.iter())
+            .filter(|(c, _)| c.setting().protocol == key.name)
+            .map(|(c, s)| (c.setting().queries, c.is_measured(), *s))
+            .collect();
+        points.sort_by_key(|(queries, measured, _)| (*queries, !measured));
+        let at = |(queries, _, s): &(u64, bool, Summary)| (x.place(*queries as f64), y.place(s.median / p.unit));
+        for pair in points.windows(2) {
+            let (from, to) = (at(&pair[0]), at(&pair[1]));
+            if pair[1].1 { d.line(&[from, to], key.color, 2.0) } else { d.dashes(from, to, key.color, 1.5) }
+        }
+        for point in &points {
+            whisker(d, at(point).0, y.place(point.2.min / p.unit), y.place(point.2.max / p.unit));
+            d.marker(key.marker.unwrap_or(Marker::Circle), at(point), key.color, !point.1);
+        }
+    }
+}

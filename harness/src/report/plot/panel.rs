@@ -1,0 +1,118 @@
+//! The parts that figures share: frames with grids and labels, legends, titles.
+
+use plotters::style::{RGBColor, WHITE};
+
+use super::axis::{Axis, tick_label};
+use super::canvas::{Align, Drawing, GREY, GRID, INK, Marker, Type, text_width};
+
+/// Left edge of titles and legends.
+pub(crate) const MARGIN: f64 = 24.0;
+
+/// Where a plot is: between left and right, top and bottom.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Frame {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) right: f64,
+    pub(crate) bottom: f64,
+}
+
+/// How a series is marked in the legend.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) color: RGBColor,
+    /// None: a bar.
+    pub(crate) marker: Option<Marker>,
+    /// Not measured in full.
+    pub(crate) hollow: bool,
+}
+
+/// Title and explanation at the top; returns where the next thing may begin.
+pub(crate) fn title(d: &mut Drawing, title: &str, explanation: &[&str]) -> f64 {
+    d.text((MARGIN, 24.0), title, Type::TITLE, Align::Left);
+    let mut y = 46.0;
+    for line in explanation {
+        d.text((MARGIN, y), line, Type::SMALL, Align::Left);
+        y += 17.0;
+    }
+    y + 4.0
+}
+
+/// A legend in lines from a point on, up to `right`; returns where the next thing may begin.
+pub(crate) fn legend(d: &mut Drawing, keys: &[Key], (left, y): (f64, f64), right: f64) -> f64 {
+    let (mut x, mut y) = (left, y);
+    for k in keys {
+        let width = 22.0 + text_width(&k.name, Type::LABEL);
+        if x > left && x + width > right {
+            (x, y) = (left, y + 21.0);
+        }
+        match k.marker {
+            Some(m) => {
+                d.line(&[(x - 2.0, y), (x + 16.0, y)], k.color, 2.0);
+                d.marker(m, (x + 7.0, y), k.color, k.hollow);
+            }
+            None => swatch(d, (x, y - 6.0), (x + 14.0, y + 6.0), k.color, k.hollow),
+        }
+        d.text((x + 22.0, y), &k.name, Type::LABEL, Align::Left);
+        x += width + 22.0;
+    }
+    y + 20.0
+}
+
+/// A bar: filled, or an outline for what was not measured in full.
+pub(crate) fn swatch(d: &mut Drawing, from: (f64, f64), to: (f64, f64), color: RGBColor, hollow: bool) {
+    d.rect(from, to, color);
+    let inset = 2.0;
+    if hollow && (to.0 - from.0).abs() > 2.0 * inset && (to.1 - from.1).abs() > 2.0 * inset {
+        d.rect((from.0 + inset, from.1 + inset), (to.0 - inset, to.1 - inset), WHITE);
+    }
+}
+
+/// Horizontal grid lines with numbers at the left, and the quantity with its unit beside them.
+pub(crate) fn value_axis(d: &mut Drawing, frame: Frame, axis: &Axis, quantity: &str) {
+    for tick in axis.ticks() {
+        let y = axis.place(tick);
+        d.line(&[(frame.left, y), (frame.right, y)], GRID, 1.0);
+        d.text((frame.left - 7.0, y), &tick_label(tick), Type::LABEL, Align::Right);
+    }
+    d.upright((frame.left - 58.0, f64::midpoint(frame.top, frame.bottom)), quantity, Type::LABEL);
+}
+
+/// The line at the bottom of a frame.
+pub(crate) fn base_line(d: &mut Drawing, frame: Frame) {
+    d.line(&[(frame.left, frame.bottom), (frame.right, frame.bottom)], INK, 1.0);
+}
+
+/// Ticks at given values of a horizontal axis, and its name below.
+pub(crate) fn horizontal_axis(d: &mut Drawing, frame: Frame, axis: &Axis, ticks: &[f64], name: &str) {
+    base_line(d, frame);
+    let mut free_from = f64::NEG_INFINITY;
+    for tick in ticks {
+        let (x, label) = (axis.place(*tick), tick_label(*tick));
+        d.line(&[(x, frame.bottom), (x, frame.bottom + 5.0)], INK, 1.0);
+        let half = text_width(&label, Type::LABEL) / 2.0;
+        if x - half > free_from {
+            d.text((x, frame.bottom + 16.0), &label, Type::LABEL, Align::Centre);
+            free_from = x + half + 4.0;
+        }
+    }
+    d.text((f64::midpoint(frame.left, frame.right), frame.bottom + 36.0), name, Type::LABEL, Align::Centre);
+}
+
+/// A line from the least to the greatest repetition.
+pub(crate) fn whisker(d: &mut Drawing, x: f64, low: f64, high: f64) {
+    if (low - high).abs() < 1.0 {
+        return;
+    }
+    d.line(&[(x, low), (x, high)], INK, 1.0);
+    for y in [low, high] {
+        d.line(&[(x - 4.0, y), (x + 4.0, y)], INK, 1.0);
+    }
+}
+
+/// A horizontal mark across a frame, with a text above its right end.
+pub(crate) fn threshold(d: &mut Drawing, frame: Frame, y: f64, text: &str) {
+    d.dashes((frame.left, y), (frame.right, y), GREY, 1.0);
+    d.text((frame.right - 2.0, y - 9.0), text, Type::SMALL, Align::Right);
+}
