@@ -1,6 +1,6 @@
 //! How correlated OTs are made: values, not features.
 
-use crate::{Error, Result};
+use crate::{Error, FerretParams, Result};
 
 /// The protocol that refills the buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +9,9 @@ pub enum Extension {
     Iknp,
     /// Roy, SoftSpokenOT (CRYPTO 2022) with fields of 2^8 elements; semi-honest. 15 bits up an OT.
     SoftSpoken,
+    /// Ferret (CCS 2020) with these parameters; semi-honest. A fraction of a bit to 1.7 bits down an OT, after a start
+    /// that costs 2 bytes for each OT that an iteration consumes.
+    Ferret(FerretParams),
 }
 
 /// The setting of a pair of endpoints; both parties must use the same (agreement).
@@ -16,13 +19,14 @@ pub enum Extension {
 pub struct OtConfig {
     /// The protocol that refills the buffers.
     pub extension: Extension,
-    /// Greatest number of correlated OTs that an endpoint may hold, 16 bytes each (agreement).
+    /// Greatest number of correlated OTs that may be asked for, 16 bytes each (agreement). An extension may add up to a
+    /// batch more: 2^14 OTs, or [`FerretParams::part`].
     pub max_buffered: usize,
 }
 
 impl OtConfig {
-    /// Default of [`Self::max_buffered`]: 256 MiB an endpoint.
-    pub const DEFAULT_MAX_BUFFERED: usize = 1 << 24;
+    /// Default of [`Self::max_buffered`]: 240 MiB an endpoint.
+    pub const DEFAULT_MAX_BUFFERED: usize = 15 << 20;
 
     /// The default limits with this extension.
     #[must_use]
@@ -40,6 +44,6 @@ impl OtConfig {
 
 impl Default for OtConfig {
     fn default() -> Self {
-        Self::new(Extension::SoftSpoken)
+        Self::new(Extension::Ferret(FerretParams::SMALL))
     }
 }

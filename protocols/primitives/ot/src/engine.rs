@@ -2,72 +2,131 @@
 
 use rand::CryptoRng;
 use si_wire::Channel;
+use zeroize::Zeroize;
 
 use crate::block::Block;
-use crate::cipher::{Breaker, Hash};
+use crate::cipher::{Breaker, Hash, Prg};
 use crate::config::{Extension, OtConfig};
+use crate::ferret::{FerretParams, FerretReceiver, FerretSender};
 use crate::session::Session;
 use crate::softspoken::{SoftSpokenReceiver, SoftSpokenSender};
-use crate::{Error, Result};
+use crate::{Error, Result, block};
 
-/// Fewest OTs that one IKNP-like extension makes (agreement).
+/// Fewest OTs that one extension without Ferret makes (agreement).
 const MIN_BATCH: usize = 1 << 14;
 
-/// OTs of one row of 128 (agreement).
-const ROW: usize = 128;
+/// Up to this many OTs are made by SoftSpoken for the first iteration of Ferret; more by an iteration with small
+/// parameters (agreement).
+const DIRECT_START: usize = 2 * FerretParams::SMALL.consumed();
 
 /// The protocol of one endpoint that sends.
-pub(crate) enum SenderEngine {
-    SoftSpoken(SoftSpokenSender),
+pub(crate) struct SenderEngine {
+    session: Session,
+    delta: Block,
+    /// Makes the roots of Ferret's trees.
+    seeds: Prg,
+    spoken: SoftSpokenSender,
+    ferret: Option<FerretSender>,
 }
 
 /// The protocol of one endpoint that receives.
-pub(crate) enum ReceiverEngine {
-    SoftSpoken(SoftSpokenReceiver),
+pub(crate) struct ReceiverEngine {
+    session: Session,
+    spoken: SoftSpokenReceiver,
+    ferret: Option<FerretReceiver>,
 }
 
 impl SenderEngine {
     /// Runs the base OTs; returns also Δ and the hash that breaks correlations.
     pub(crate) fn setup(ch: &mut Channel, rng: &mut impl CryptoRng, cfg: &OtConfig) -> Result<(Self, Block, Hash)> {
-        let (engine, delta, session) = SoftSpokenSender::setup(ch, rng, field_bits(cfg))?;
-        Ok((Self::SoftSpoken(engine), delta, breaker(&session)))
+        let (spoken, delta, session) = SoftSpokenSender::setup(ch, rng, field_bits(cfg))?;
+        let hash = breaker(&session);
+        let seeds = Prg::new(block::random(rng));
+        Ok((Self { session, delta, seeds, spoken, ferret: None }, delta, hash))
     }
 
     /// Appends correlated OTs until `out` holds at least `n`.
     pub(crate) fn fill(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Vec<Block>) -> Result<()> {
-        match self {
-            Self::SoftSpoken(engine) => {
-                let rows = plan_rows(cfg, n, out)?;
-                engine.extend(ch, rows, out)
-            }
+        let missing = n - out.len();
+        let Extension::Ferret(params) = cfg.extension else {
+            return self.spoken.extend(ch, missing.max(MIN_BATCH), out);
+        };
+        if self.ferret.is_none() {
+            self.ferret = Some(self.start(ch, params)?);
         }
+        match &mut self.ferret {
+            Some(ferret) => ferret.extend(ch, missing, out),
+            None => unreachable!("started above"),
+        }
+    }
+
+    fn start(&mut self, ch: &mut Channel, params: FerretParams) -> Result<FerretSender> {
+        let mut base = Vec::new();
+        let mut seed = [0; 2];
+        self.seeds.fill(0, &mut seed);
+        if params.consumed() <= DIRECT_START {
+            self.spoken.extend(ch, params.consumed(), &mut base)?;
+        } else {
+            let small = FerretParams::SMALL;
+            self.spoken.extend(ch, small.consumed(), &mut base)?;
+            let mut first = FerretSender::new(small, &self.session, "first", Prg::new(seed[0]), self.delta, base);
+            base = Vec::new();
+            first.extend(ch, params.consumed(), &mut base)?;
+        }
+        let ferret = FerretSender::new(params, &self.session, "main", Prg::new(seed[1]), self.delta, base);
+        seed.zeroize();
+        Ok(ferret)
+    }
+}
+
+impl Drop for SenderEngine {
+    fn drop(&mut self) {
+        self.delta.zeroize();
     }
 }
 
 impl ReceiverEngine {
     /// Runs the base OTs; returns also the hash that breaks correlations.
     pub(crate) fn setup(ch: &mut Channel, rng: &mut impl CryptoRng, cfg: &OtConfig) -> Result<(Self, Hash)> {
-        let (engine, session) = SoftSpokenReceiver::setup(ch, rng, field_bits(cfg))?;
-        Ok((Self::SoftSpoken(engine), breaker(&session)))
+        let (spoken, session) = SoftSpokenReceiver::setup(ch, rng, field_bits(cfg))?;
+        let hash = breaker(&session);
+        Ok((Self { session, spoken, ferret: None }, hash))
     }
 
     /// Appends correlated OTs until `out` holds at least `n`.
     pub(crate) fn fill(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Vec<Block>) -> Result<()> {
-        match self {
-            Self::SoftSpoken(engine) => {
-                let rows = plan_rows(cfg, n, out)?;
-                engine.extend(ch, rows, out)?;
-                ch.flush()?;
-                Ok(())
-            }
+        let missing = n - out.len();
+        let Extension::Ferret(params) = cfg.extension else {
+            return self.spoken.extend(ch, missing.max(MIN_BATCH), out);
+        };
+        if self.ferret.is_none() {
+            self.ferret = Some(self.start(ch, params)?);
         }
+        match &mut self.ferret {
+            Some(ferret) => ferret.extend(ch, missing, out),
+            None => unreachable!("started above"),
+        }
+    }
+
+    fn start(&mut self, ch: &mut Channel, params: FerretParams) -> Result<FerretReceiver> {
+        let mut base = Vec::new();
+        if params.consumed() <= DIRECT_START {
+            self.spoken.extend(ch, params.consumed(), &mut base)?;
+        } else {
+            let small = FerretParams::SMALL;
+            self.spoken.extend(ch, small.consumed(), &mut base)?;
+            let mut first = FerretReceiver::new(small, &self.session, "first", base);
+            base = Vec::new();
+            first.extend(ch, params.consumed(), &mut base)?;
+        }
+        Ok(FerretReceiver::new(params, &self.session, "main", base))
     }
 }
 
 fn field_bits(cfg: &OtConfig) -> usize {
     match cfg.extension {
         Extension::Iknp => 1,
-        Extension::SoftSpoken => 8,
+        Extension::SoftSpoken | Extension::Ferret(_) => 8,
     }
 }
 
@@ -75,15 +134,17 @@ fn breaker(session: &Session) -> Hash {
     Hash::new(session.key("correlation breaker"), Breaker::Mmo)
 }
 
-/// Rows of 128 OTs to add to `out` so that it holds `n`; the space for them is reserved here.
-fn plan_rows(cfg: &OtConfig, n: usize, out: &mut Vec<Block>) -> Result<usize> {
-    let missing = n - out.len();
-    // A whole batch unless the limit is in the way.
-    let rows = missing.max(MIN_BATCH.min(cfg.max_buffered - out.len())).div_ceil(ROW);
-    out.try_reserve_exact(rows * ROW).map_err(|_| Error::Limit {
+/// Appends `n` zero blocks; returns where they begin.
+///
+/// # Errors
+/// If the system has no memory for them.
+pub(crate) fn grow(out: &mut Vec<Block>, n: usize) -> Result<usize> {
+    let at = out.len();
+    out.try_reserve_exact(n).map_err(|_| Error::Limit {
         what: "buffered correlated OTs (the system has no memory left)",
-        requested: out.len() + rows * ROW,
-        limit: out.len(),
+        requested: at + n,
+        limit: at,
     })?;
-    Ok(rows)
+    out.resize(at + n, 0);
+    Ok(at)
 }

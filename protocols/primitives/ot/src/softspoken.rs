@@ -15,9 +15,13 @@ use crate::Result;
 use crate::base;
 use crate::block::{self, BLOCK_BYTES, Block, mask};
 use crate::cipher::{Breaker, Hash, Prg};
+use crate::engine::grow;
 use crate::session::Session;
 use crate::transpose::transpose;
 use crate::tree;
+
+/// OTs of one block of a column.
+const ROW: usize = 128;
 
 /// OTs are made in tiles of this many times 128 (agreement: it fixes the lengths of the messages).
 const TILE: usize = 64;
@@ -77,9 +81,11 @@ impl SoftSpokenSender {
         Ok((Self { streams: Streams { field_bits, leaves, position: 0 }, delta }, delta, session))
     }
 
-    /// Appends `blocks` times 128 correlated OTs. Receives 128 / k - 1 bits for each.
-    pub(crate) fn extend(&mut self, ch: &mut Channel, blocks: usize, out: &mut Vec<Block>) -> Result<()> {
+    /// Appends `n` correlated OTs, rounded up to a multiple of 128. Receives 128 / k - 1 bits for each.
+    pub(crate) fn extend(&mut self, ch: &mut Channel, n: usize, out: &mut Vec<Block>) -> Result<()> {
         let k = self.streams.field_bits;
+        let blocks = n.div_ceil(ROW);
+        let mut at = grow(out, blocks * ROW)?;
         let mut scratch = Scratch::new(k);
         for tile in tiles(blocks) {
             let bytes = ch.recv_exact("OT extension", (base::COUNT / k - 1) * tile * BLOCK_BYTES)?;
@@ -96,7 +102,8 @@ impl SoftSpokenSender {
                 }
             }
             scratch.columns[..tile].fill(0);
-            scratch.append_rows(tile, out);
+            transpose(&scratch.columns[..ROW * tile], tile, &mut out[at..at + ROW * tile]);
+            at += ROW * tile;
             self.streams.position += tile as u64;
         }
         Ok(())
@@ -132,9 +139,11 @@ impl SoftSpokenReceiver {
         Ok((Self { streams: Streams { field_bits, leaves, position: 0 } }, session))
     }
 
-    /// Appends `blocks` times 128 correlated OTs. Sends 128 / k - 1 bits for each; flushes.
-    pub(crate) fn extend(&mut self, ch: &mut Channel, blocks: usize, out: &mut Vec<Block>) -> Result<()> {
+    /// Appends `n` correlated OTs, rounded up to a multiple of 128. Sends 128 / k - 1 bits for each; flushes.
+    pub(crate) fn extend(&mut self, ch: &mut Channel, n: usize, out: &mut Vec<Block>) -> Result<()> {
         let k = self.streams.field_bits;
+        let blocks = n.div_ceil(ROW);
+        let mut at = grow(out, blocks * ROW)?;
         let mut scratch = Scratch::new(k);
         let mut choices = [0; TILE];
         for tile in tiles(blocks) {
@@ -150,9 +159,11 @@ impl SoftSpokenReceiver {
             }
             ch.send(&message)?;
             scratch.columns[..tile].copy_from_slice(&choices[..tile]);
-            scratch.append_rows(tile, out);
+            transpose(&scratch.columns[..ROW * tile], tile, &mut out[at..at + ROW * tile]);
+            at += ROW * tile;
             self.streams.position += tile as u64;
         }
+        ch.flush()?;
         Ok(())
     }
 }
@@ -191,12 +202,6 @@ impl Scratch {
             leaves: Zeroizing::new(vec![0; TILE << field_bits]),
             columns: Zeroizing::new(vec![0; base::COUNT * TILE]),
         }
-    }
-
-    fn append_rows(&self, tile: usize, out: &mut Vec<Block>) {
-        let at = out.len();
-        out.resize(at + base::COUNT * tile, 0);
-        transpose(&self.columns[..base::COUNT * tile], tile, &mut out[at..]);
     }
 }
 

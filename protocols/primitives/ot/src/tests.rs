@@ -7,7 +7,7 @@ use rand_chacha::ChaCha20Rng;
 use si_ring::{Bits, Ring};
 use si_wire::Channel;
 
-use crate::{Extension, OtConfig, OtReceiver, OtSender};
+use crate::{Extension, FerretParams, OtConfig, OtReceiver, OtSender};
 
 const SIZES: [usize; 7] = [0, 1, 127, 128, 129, 1000, 20_000];
 
@@ -37,7 +37,7 @@ fn run<A: Send, B: Send>(
 }
 
 fn configs() -> Vec<OtConfig> {
-    [Extension::Iknp, Extension::SoftSpoken].map(OtConfig::new).to_vec()
+    [Extension::Iknp, Extension::SoftSpoken, Extension::Ferret(FerretParams::SMALL)].map(OtConfig::new).to_vec()
 }
 
 fn bits(seed: u64, n: usize) -> Bits {
