@@ -11,14 +11,16 @@ use ndarray::{Array2, Array3};
 use si_api::{Answer, Options, Protocol, Reveal, Rounding, Truncation};
 use si_models::{Model, run_fixed, score_error_bound};
 
-use crate::graphs::{CASES, Case, random_queries, stacked};
+use crate::graphs::{CASES, random_queries, stacked};
 use crate::pair::{Conditions, Failed, PartyFailed, Seeds, run_batches};
 use crate::{Failure, Verdict, declared_cost_matches};
+
+type MakeProtocol = Box<dyn Fn(&Arc<Model>) -> Arc<dyn Protocol>>;
 
 /// The suite: every case of [`CASES`], batches of one to three, both reveals, two batches in one session; the declared
 /// cost of each run, if the protocol declares any.
 pub struct Conformance {
-    protocol: Arc<dyn Protocol>,
+    protocol: MakeProtocol,
     truncation: Truncation,
     without: Vec<(&'static str, &'static str)>,
     seeds: std::ops::Range<u64>,
@@ -29,6 +31,13 @@ impl Conformance {
     /// The whole suite.
     #[must_use]
     pub fn new(protocol: Arc<dyn Protocol>) -> Self {
+        Self::with(move |_| Arc::clone(&protocol))
+    }
+
+    /// The whole suite for a protocol that is set up for each model.
+    #[must_use]
+    pub fn with(protocol: impl Fn(&Arc<Model>) -> Arc<dyn Protocol> + 'static) -> Self {
+        let protocol = Box::new(protocol);
         Self { protocol, truncation: Truncation::default(), without: Vec::new(), seeds: 0..2, batches: vec![1, 3, 2] }
     }
 
@@ -63,7 +72,6 @@ impl Conformance {
     /// # Errors
     /// At the first run that fails, or whose answers or costs are not what they should be.
     pub fn check(&self) -> Verdict {
-        let id = &self.protocol.card().id;
         for (name, _) in &self.without {
             if CASES.iter().all(|c| c.name != *name) {
                 return Err(Failure::new(format!("there is no case '{name}' to leave out")));
@@ -71,56 +79,55 @@ impl Conformance {
         }
         for case in CASES {
             for seed in self.seeds.clone() {
+                let model = case.model(seed);
+                let protocol = (self.protocol)(&model);
                 for reveal in [Reveal::Scores, Reveal::Label] {
                     let options = Options { reveal, truncation: self.truncation };
-                    let place = || format!("{id} on case '{}', seed {seed}, {options:?}", case.name);
                     match self.without.iter().find(|w| w.0 == case.name) {
-                        None => self.run(case, seed, options).map_err(|f| f.at(place()))?,
-                        Some((_, reason)) => self.refuses(case, reason, options).map_err(|f| f.at(place()))?,
+                        None => self.conforms(&protocol, &model, seed, options),
+                        Some((_, reason)) => refuses(&protocol, &model, reason, options),
                     }
+                    .map_err(|f| {
+                        f.at(format!("{} on '{}', seed {seed}, {options:?}", protocol.card().id, case.name))
+                    })?;
                 }
             }
         }
         Ok(())
     }
 
-    fn run(&self, case: &Case, seed: u64, options: Options) -> Verdict {
-        let model = case.model(seed);
-        let mut next = seed << 8;
-        let batches: Vec<_> = (self.batches.iter())
-            .map(|n| {
-                next += 1;
-                random_queries(model.graph(), *n, next)
-            })
-            .collect();
-        let conditions = Conditions::new(options, Seeds::from_number(seed));
-        let run = run_batches(&self.protocol, &model, &batches, conditions)?;
+    fn conforms(&self, protocol: &Arc<dyn Protocol>, model: &Arc<Model>, seed: u64, options: Options) -> Verdict {
+        let batch = |(i, n): (usize, &usize)| random_queries(model.graph(), *n, seed << 8 | i as u64);
+        let batches: Vec<_> = self.batches.iter().enumerate().map(batch).collect();
+        let run = run_batches(protocol, model, &batches, Conditions::new(options, Seeds::from_number(seed)))?;
+        let tolerance = match protocol.card().rounding {
+            Rounding::Exact => 0,
+            Rounding::OneBit => score_error_bound(model), // a few units: the networks are small
+        };
         for (queries, answers) in batches.iter().zip(&run.answers) {
-            check_answers(&model, queries, answers, options.reveal, self.protocol.card().rounding)?;
+            check_answers(model, queries, answers, options.reveal, tolerance)?;
         }
-        match self.protocol.cost(model.graph(), 1, options) {
+        match protocol.cost(model.graph(), 1, options) {
             Err(si_api::Error::Unsupported { .. }) => Ok(()),
-            _ => declared_cost_matches(&*self.protocol, model.graph(), &self.batches, options, &run),
-        }
-    }
-
-    fn refuses(&self, case: &Case, reason: &str, options: Options) -> Verdict {
-        let model = case.model(0);
-        let queries = random_queries(model.graph(), 1, 0);
-        if !self.protocol.card().gaps.iter().any(|gap| gap.contains(reason)) {
-            return Err(Failure::new(format!("the card's gaps do not mention '{reason}'")));
-        }
-        let conditions = Conditions::new(options, Seeds::from_number(0));
-        match run_batches(&self.protocol, &model, &[queries], conditions) {
-            Err(PartyFailed { how: Failed::Error(si_api::Error::Unsupported { .. }), .. }) => Ok(()),
-            Err(e) => Err(Failure::new(format!("not refused as unsupported: {e}"))),
-            Ok(_) => Err(Failure::new("left out of the suite, but it runs")),
+            _ => declared_cost_matches(&**protocol, model.graph(), &self.batches, options, &run),
         }
     }
 }
 
-/// Compares answers with the oracle: bit for bit for [`Rounding::Exact`]; else scores within
-/// [`si_models::score_error_bound`] (on networks this small, the worst case is a few units), and a label whose oracle score is that close (from both sides) to the greatest.
+fn refuses(protocol: &Arc<dyn Protocol>, model: &Arc<Model>, reason: &str, options: Options) -> Verdict {
+    if !protocol.card().gaps.iter().any(|gap| gap.contains(reason)) {
+        return Err(Failure::new(format!("the card's gaps do not mention '{reason}'")));
+    }
+    let queries = random_queries(model.graph(), 1, 0);
+    match run_batches(protocol, model, &[queries], Conditions::new(options, Seeds::from_number(0))) {
+        Err(PartyFailed { how: Failed::Error(si_api::Error::Unsupported { .. }), .. }) => Ok(()),
+        Err(e) => Err(Failure::new(format!("not refused as unsupported: {e}"))),
+        Ok(_) => Err(Failure::new("left out of the suite, but it runs")),
+    }
+}
+
+/// Compares answers with the oracle. Every score must be within `tolerance` of it, and a label's score within twice
+/// that of the greatest, as both may be off. With a tolerance of 0, everything must be equal, ties included.
 ///
 /// # Errors
 /// At the first answer that is wrong or has the wrong form.
@@ -129,20 +136,16 @@ pub fn check_answers(
     queries: &[Array3<i64>],
     answers: &[Answer],
     reveal: Reveal,
-    rounding: Rounding,
+    tolerance: i64,
 ) -> Verdict {
     let oracle: Array2<i64> = run_fixed(model, &stacked(model.graph(), queries))
         .map_err(|e| Failure::new(format!("the oracle itself refuses the query: {e}")))?;
     if answers.len() != queries.len() {
         return Err(Failure::new(format!("{} answers to {} queries", answers.len(), queries.len())));
     }
-    let tolerance = match rounding {
-        Rounding::Exact => 0,
-        Rounding::OneBit => score_error_bound(model),
-    };
     for (i, (expected, answer)) in oracle.rows().into_iter().zip(answers).enumerate() {
         let wrong = |why: String| {
-            Err(Failure::new(format!("answer {i}: {why}; the oracle's scores are {expected} within {tolerance}")))
+            Err(Failure::new(format!("answer {i}: {why}; the oracle says {expected} within {tolerance}")))
         };
         if answer.scores.is_some() != (reveal == Reveal::Scores) {
             return wrong(format!("scores are {:?} where {reveal:?} was asked", answer.scores));
@@ -151,10 +154,10 @@ pub fn check_answers(
             return wrong(format!("label {}", answer.label));
         }
         let greatest = expected.iter().max().copied().unwrap_or(0);
-        if greatest - expected[answer.label] > 2 * tolerance {
+        if greatest - expected[answer.label] > tolerance.saturating_mul(2) {
             return wrong(format!("label {}", answer.label));
         }
-        if rounding == Rounding::Exact && expected.iter().position(|s| *s == greatest) != Some(answer.label) {
+        if tolerance == 0 && expected.iter().position(|s| *s == greatest) != Some(answer.label) {
             return wrong(format!("label {} breaks a tie the wrong way", answer.label));
         }
         if let Some(scores) = &answer.scores {

@@ -3,13 +3,21 @@
 //! - [`pair`]: two parties in two threads over channels in memory, with an end to every wait.
 //! - [`graphs`]: small networks that use every operator, with random weights and queries.
 //! - [`conformance`]: answers against the fixed-point oracle, declared cost against the meter.
+//! - [`digest`]: a hash of the bytes on the wire, to be pinned.
+//! - [`hostile_wire`]: broken and hostile streams, which an honest party must survive with an error.
+//! - [`cheats`]: servers that deviate.
+//! - [`detection`]: how often a protocol catches them.
 //!
 //! Checks return a [`Failure`] that says what was seen; a test unwraps it.
 
+pub mod cheats;
 pub mod conformance;
 mod cost;
+pub mod detection;
+pub mod digest;
 mod failure;
 pub mod graphs;
+pub mod hostile_wire;
 pub mod pair;
 
 pub use cost::{declared_cost_matches, rounds_do_not_grow};
