@@ -75,6 +75,27 @@ pub(crate) fn thousands(x: i64) -> String {
     if x < 0 { format!("-{out}") } else { out }
 }
 
+/// Bytes in the unit that suits their number.
+pub(crate) fn bytes(x: f64) -> String {
+    let (unit, name) = match x {
+        x if x >= 1_073_741_824.0 => (1_073_741_824.0, "GiB"),
+        x if x >= 1_048_576.0 => (1_048_576.0, "MiB"),
+        x if x >= 1024.0 => (1024.0, "KiB"),
+        _ => return format!("{} B", thousands(x.round() as i64)),
+    };
+    format!("{} {name}", number(x / unit))
+}
+
+/// A time in the unit that suits it.
+pub(crate) fn duration(ns: f64) -> String {
+    let (unit, name) = match ns {
+        x if x >= 1e8 => (1e9, "s"),
+        x if x >= 1e6 => (1e6, "ms"),
+        _ => (1e3, "µs"),
+    };
+    format!("{} {name}", number(ns / unit))
+}
+
 /// `median [min..max]`, the range left out where there is none, in units of `unit`.
 pub(crate) fn spread(s: Option<Summary>, unit: f64) -> String {
     let Some(s) = s else { return "–".to_owned() };
@@ -110,6 +131,13 @@ mod tests {
             assert_eq!(number(x), text);
         }
         assert_eq!((thousands(100), thousands(-1000)), ("100".into(), "-1,000".into()));
+    }
+
+    #[test]
+    fn units_suit_the_size() {
+        let of = [80.0, 2048.0, 5_000_000.0, 3e9].map(bytes);
+        assert_eq!(of, ["80 B", "2.00 KiB", "4.77 MiB", "2.79 GiB"]);
+        assert_eq!([500_000.0, 31_900_000.0, 2.08e8, 1.7e9].map(duration), ["500 µs", "31.9 ms", "0.208 s", "1.70 s"]);
     }
 
     #[test]

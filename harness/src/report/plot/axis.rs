@@ -37,11 +37,10 @@ impl Axis {
                 (low, high) = ((low / step).floor() * step, (high / step - 1e-9).ceil() * step);
             }
             Spacing::Log => {
-                // Down to the next 1, 2 or 5 below and up to the next one above, at least a factor of ten.
-                (low, high) = (round_log(low * 0.8, false), round_log(high * 1.25, true));
-                if high / low < 10.0 {
-                    high = low * 10.0;
-                }
+                // Down to the next 1, 2 or 5 below, some room above, and a factor of ten in all, so that noise is not
+                // blown up to fill the frame.
+                (low, high) = (round_log(low * 0.8), high * 1.3);
+                high = high.max(low * 10.0);
             }
         }
         Self { spacing, low, high, start, end }
@@ -106,14 +105,10 @@ fn step(range: f64) -> f64 {
     factor * power
 }
 
-/// The next 1, 2 or 5 times a power of ten, below or above.
-fn round_log(x: f64, up: bool) -> f64 {
+/// The next 1, 2 or 5 times a power of ten below.
+fn round_log(x: f64) -> f64 {
     let power = 10f64.powf(x.log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0].map(|f| f * power);
-    let near = 1.0 + 1e-9;
-    let found =
-        if up { steps.into_iter().find(|s| *s * near >= x) } else { steps.into_iter().rev().find(|s| *s <= x * near) };
-    found.unwrap_or(x)
+    [5.0, 2.0].into_iter().map(|f| f * power).find(|s| *s <= x * (1.0 + 1e-9)).unwrap_or(power)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::axis::{Axis, Spacing};
 use super::canvas::{Align, Drawing, INK, Marker, PALETTE, Type, text_width};
 use super::panel::{Frame, Key, MARGIN, base_line, horizontal_axis, legend, swatch, title, value_axis, whisker};
 use crate::report::cells::{Cell, MIB, Metric, SECOND};
-use crate::report::markdown::number;
+use crate::report::markdown::{bytes as in_bytes, duration};
 use crate::report::operators::{grouped, lines};
 use crate::stats::Summary;
 
@@ -82,12 +82,7 @@ pub(crate) fn time(cells: &[&Cell<'_>]) -> Option<Drawing> {
             swatch(&mut d, (x - bar * 0.42, y), (x + bar * 0.42, frame.bottom), keys[i].color, *hollow);
             let (low, high) = (axis.place(s.min / SECOND), axis.place(s.max / SECOND));
             whisker(&mut d, x, low, high);
-            d.text(
-                (x, high.min(y) - 9.0),
-                &number(s.median / SECOND),
-                Type { color: INK, ..Type::SMALL },
-                Align::Centre,
-            );
+            d.text((x, high.min(y) - 9.0), &duration(s.median), Type { color: INK, ..Type::SMALL }, Align::Centre);
         }
         d.text((middle, frame.bottom + 17.0), link, Type { bold: true, ..Type::LABEL }, Align::Centre);
         let setting = of_link.first().map_or_else(String::new, |c| link_setting(c));
@@ -113,7 +108,9 @@ pub(crate) fn bytes(cell: &Cell<'_>) -> Option<Drawing> {
     let below = title(
         &mut d,
         &heading,
-        &["Payload and framing of one batch, set-up excluded. A round: the client turns from sending to receiving."],
+        &[
+            "Payload and framing of the whole load, set-up excluded. A round: the client turns from sending to receiving.",
+        ],
     );
     let key = |name: &str, color| Key { name: name.into(), color, marker: None, hollow: false };
     let keys = [key("client to server", PALETTE[0]), key("server to client", PALETTE[1])];
@@ -129,7 +126,7 @@ pub(crate) fn bytes(cell: &Cell<'_>) -> Option<Drawing> {
         right: d.width - 140.0,
         bottom: top + row_height * rows.len() as f64 + 4.0,
     };
-    let axis = Axis::over([most / unit], Spacing::Linear, frame.left, frame.right);
+    let axis = Axis::exact(0.0, most / unit, Spacing::Linear, frame.left, frame.right);
     let ticks = axis.ticks();
     for tick in &ticks {
         let x = axis.place(*tick);
@@ -142,7 +139,7 @@ pub(crate) fn bytes(cell: &Cell<'_>) -> Option<Drawing> {
         d.rect((frame.left, y - 8.0), (up, y + 8.0), PALETTE[0]);
         d.rect((up, y - 8.0), (all, y + 8.0), PALETTE[1]);
         let rounds = if l.rounds == 1.0 { "1 round".into() } else { format!("{} rounds", l.rounds) };
-        let label = format!("{} {unit_name}, {rounds}", number((l.up_bytes + l.down_bytes) / unit));
+        let label = format!("{}, {rounds}", in_bytes(l.up_bytes + l.down_bytes));
         d.text((all + 7.0, y), &label, Type { color: INK, ..Type::SMALL }, Align::Left);
     }
     d.line(&[(frame.left, frame.top), (frame.left, frame.bottom)], INK, 1.0);
@@ -230,9 +227,9 @@ fn curves(d: &mut Drawing, frame: Frame, p: &Panel<'_, '_>, x_range: (f64, f64),
             .collect();
         points.sort_by_key(|(queries, measured, _)| (*queries, !measured));
         let at = |(queries, _, s): &(u64, bool, Summary)| (x.place(*queries as f64), y.place(s.median / p.unit));
-        for pair in points.windows(2) {
-            let (from, to) = (at(&pair[0]), at(&pair[1]));
-            if pair[1].1 { d.line(&[from, to], key.color, 2.0) } else { d.dashes(from, to, key.color, 1.5) }
+        // Only like is joined with like.
+        for pair in points.windows(2).filter(|p| p[0].1 == p[1].1) {
+            d.line(&[at(&pair[0]), at(&pair[1])], key.color, 2.0);
         }
         for point in &points {
             whisker(d, at(point).0, y.place(point.2.min / p.unit), y.place(point.2.max / p.unit));

@@ -2,6 +2,7 @@
 
 mod axis;
 mod canvas;
+mod font;
 mod measured;
 mod panel;
 mod soundness;
@@ -126,7 +127,8 @@ mod tests {
         let all = cells(&folders);
         let of_model: Vec<_> = all.iter().collect();
         let texts = measured::time(&of_model).unwrap().texts();
-        for expect in ["lan", "wan", "400 Mbit/s, 40 ms RTT", "0.102", "fusion(cheetah), R=512, B=5, T=100 (composed)"]
+        for expect in
+            ["lan", "wan", "400 Mbit/s, 40 ms RTT", "0.102 s", "fusion(cheetah), R=512, B=5, T=100 (composed)"]
         {
             assert!(texts.iter().any(|t| t == expect), "{expect}: {texts:?}");
         }
