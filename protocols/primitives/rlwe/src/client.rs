@@ -72,8 +72,8 @@ impl LinearPlan {
             let (a, tail) = rest.split_at(a_bytes);
             let (b, tail) = tail.split_at(Wide::bytes(outputs.len(), format.b_bits));
             rest = tail;
-            let a = Wide::take(ANSWER, a, n, format.a_bits)?;
-            let b = Wide::take(ANSWER, b, outputs.len(), format.b_bits)?;
+            let a = Wide::take(self.params.kernel(), ANSWER, a, n, format.a_bits)?;
+            let b = Wide::take(self.params.kernel(), ANSWER, b, outputs.len(), format.b_bits)?;
             let phase = Phase::new(key, &a);
             let mut worst = 0;
             for (i, &(at, index)) in outputs.iter().enumerate() {

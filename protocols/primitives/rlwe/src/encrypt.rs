@@ -3,9 +3,11 @@
 use zeroize::Zeroizing;
 
 use crate::keys::SecretKey;
+use crate::modulus::Modulus;
 use crate::params::Params;
 use crate::poly::{Coeff, Poly, Secret, Values};
 use crate::prg::{Prg, Seed};
+use crate::vector::{self, Kernel};
 use crate::wire::Wide;
 
 /// The uniform half of ciphertext number `index` of a message with this seed.
@@ -22,7 +24,7 @@ pub(crate) fn encrypt_half(key: &SecretKey, a: &Poly<Values>, m: &[u64], secrets
     mask.mul_accumulate(params, a, key.s());
     let mask = Secret(mask.into_coeff(params));
     let mut errors = Zeroizing::new(vec![0; params.n()]);
-    secrets.errors(&mut errors);
+    secrets.errors(params.kernel(), &mut errors);
     let mut b = Poly::<Coeff>::zero(params);
     b.set_small(params, &errors);
     b.add_encoded(params, m);
@@ -30,25 +32,28 @@ pub(crate) fn encrypt_half(key: &SecretKey, a: &Poly<Values>, m: &[u64], secrets
     b
 }
 
-/// round(2^bits x / q) modulo 2^bits of coefficient i of a polynomial.
-#[inline(always)]
-pub(crate) fn switch(params: &Params, residues: impl Iterator<Item = u64>, bits: u32) -> u128 {
-    // x / q = sum of ((x (q/p)^-1) mod p) / p modulo 1; each fraction in units of 2^-128, short by less than two of them.
-    let sum = params.limbs().iter().zip(residues).fold(0u128, |sum, (limb, x)| {
-        let y = limb.modulus.mul_const(x, limb.crt);
-        let rest = (u128::from(y) * u128::from(limb.fraction_rest)) >> 64;
-        sum.wrapping_add(limb.fraction.wrapping_mul(y.into())).wrapping_add(rest)
-    });
-    (sum >> (127 - bits)).wrapping_add(1) >> 1 & ((1 << bits) - 1)
-}
-
-/// The first `count` coefficients of a polynomial, switched to modulus 2^bits.
-pub(crate) fn switch_all(params: &Params, poly: &Poly<Coeff>, bits: u32) -> Wide {
-    let rows: Vec<&[u64]> = poly.rows(params).collect();
+/// round(2^bits x / q) modulo 2^bits of numbers given by their residues, one row for each prime.
+///
+/// x / q is the sum of y_i / p_i modulo 1, y_i = x (q/p_i)^-1 mod p_i. Up to 52 bits it is summed in units of 2^-64, beyond in
+/// units of 2^-128, each term short by less than two units: at most 2^-9 of a step of the result.
+pub(crate) fn switch<'a>(params: &Params, rows: impl Iterator<Item = &'a [u64]> + Clone, bits: u32) -> Wide {
+    let len = rows.clone().next().map_or(0, <[u64]>::len);
+    if bits <= 52 {
+        let mut low = vec![1 << (63 - bits); len];
+        for (limb, row) in params.limbs().iter().zip(rows) {
+            vector::add_fractions(params.kernel(), limb.modulus, row, limb.crt, limb.fraction64, &mut low);
+        }
+        low.iter_mut().for_each(|x| *x >>= 64 - bits);
+        return Wide { low, high: Vec::new() };
+    }
     let mut out = Wide::default();
-    out.low.reserve(params.n());
-    for i in 0..params.n() {
-        out.push(switch(params, rows.iter().map(|r| r[i]), bits), bits);
+    for i in 0..len {
+        let sum = params.limbs().iter().zip(rows.clone()).fold(0u128, |sum, (limb, row)| {
+            let y = limb.modulus.mul_const(row[i], limb.crt);
+            let rest = (u128::from(y) * u128::from(limb.fraction_rest)) >> 64;
+            sum.wrapping_add(limb.fraction.wrapping_mul(y.into())).wrapping_add(rest)
+        });
+        out.push((sum >> (127 - bits)).wrapping_add(1) >> 1 & ((1 << bits) - 1), bits);
     }
     out
 }
@@ -58,6 +63,8 @@ pub(crate) fn switch_all(params: &Params, poly: &Poly<Coeff>, bits: u32) -> Wide
 /// Exact over the integers: |a s| <= N 2^(a_bits - 1) is far below q / 2 for all parameters.
 pub(crate) struct Phase {
     product: Secret<Coeff>,
+    /// All coefficients, if they are wanted modulo 2^64 or less.
+    low: Option<Zeroizing<Vec<u64>>>,
     params: Params,
 }
 
@@ -67,21 +74,30 @@ impl Phase {
         let bits = params.answer().a_bits;
         let mut lifted = Poly::<Coeff>::zero(params);
         for (limb, row) in params.limbs().iter().zip(lifted.rows_mut(params)) {
-            let m = limb.modulus;
-            let half = m.reduce_wide(1 << (bits - 1));
-            for (i, x) in row.iter_mut().enumerate() {
-                // Centred: shift by half the modulus, reduce, shift back.
-                let shifted = a.get(i).wrapping_add(1 << (bits - 1)) & ((1 << bits) - 1);
-                *x = m.sub(m.reduce_wide(shifted), half);
-            }
+            lift(params.kernel(), limb.modulus, a, bits, row);
         }
         let mut product = Poly::<Values>::zero(params);
         product.mul_accumulate(params, &lifted.into_values(params), key.s());
-        Self { product: Secret(product.into_coeff(params)), params: params.clone() }
+        let product = Secret(product.into_coeff(params));
+        let low = (bits <= 64).then(|| {
+            let mut sum = Zeroizing::new(vec![0; params.n()]);
+            let mut wraps = vec![1 << 60; params.n()];
+            for (limb, row) in params.limbs().iter().zip(product.0.rows(params)) {
+                let (kernel, f, cofactor) = (params.kernel(), limb.fraction64, limb.cofactor as u64);
+                vector::add_crt(kernel, limb.modulus, row, limb.crt, f, cofactor, &mut sum, &mut wraps);
+            }
+            let q = params.q_wide() as u64;
+            sum.iter_mut().zip(&wraps).for_each(|(x, w)| *x = x.wrapping_sub(q.wrapping_mul(w >> 61)));
+            sum
+        });
+        Self { product, low, params: params.clone() }
     }
 
-    /// Coefficient i modulo 2^128.
+    /// Coefficient i; the bits above a_bits are arbitrary.
     pub(crate) fn coefficient(&self, i: usize) -> u128 {
+        if let Some(low) = &self.low {
+            return low[i].into();
+        }
         let (mut sum, mut wraps) = (0u128, 1u128 << 63);
         for (limb, row) in self.params.limbs().iter().zip(self.product.0.rows(&self.params)) {
             let y = limb.modulus.mul_const(row[i], limb.crt);
@@ -90,6 +106,28 @@ impl Phase {
             wraps = wraps.wrapping_add((limb.fraction >> 64).wrapping_mul(y.into()));
         }
         sum.wrapping_sub(self.params.q_wide().wrapping_mul(wraps >> 64))
+    }
+}
+
+/// The centred numbers `a` modulo 2^bits as residues modulo p.
+fn lift(kernel: Kernel, m: Modulus, a: &Wide, bits: u32, row: &mut [u64]) {
+    if bits < m.bits() {
+        for (x, &a) in row.iter_mut().zip(&a.low) {
+            *x = m.small_signed((a << (64 - bits)) as i64 >> (64 - bits));
+        }
+        return;
+    }
+    // Shift by half the modulus, reduce, shift back.
+    let half = 1u128 << (bits - 1);
+    let offset = m.reduce_wide(half);
+    if bits <= 52 {
+        let shifted: Vec<u64> = a.low.iter().map(|&a| a ^ half as u64).collect();
+        vector::mul_const(kernel, m, &shifted, m.constant(1), row);
+        row.iter_mut().for_each(|x| *x = m.sub(*x, offset));
+    } else {
+        for (i, x) in row.iter_mut().enumerate() {
+            *x = m.sub(m.reduce_wide(a.get(i) ^ half), offset);
+        }
     }
 }
 
@@ -103,8 +141,9 @@ mod tests {
     fn decrypt(key: &SecretKey, a: Poly<Values>, b: &Poly<Coeff>) -> Vec<(u64, u32)> {
         let params = key.params();
         let (a_bits, b_bits) = (params.answer().a_bits, params.answer().b_bits);
-        let a = switch_all(params, &a.into_coeff(params), a_bits);
-        let b = switch_all(params, b, b_bits);
+        let a = a.into_coeff(params);
+        let a = switch(params, a.rows(params), a_bits);
+        let b = switch(params, b.rows(params), b_bits);
         let phase = Phase::new(key, &a);
         (0..params.n())
             .map(|i| {

@@ -55,7 +55,7 @@ pub fn generate_keys(params: &Params, rng: &mut impl CryptoRng) -> (SecretKey, P
     let mut seed = [0; 32];
     rng.fill_bytes(&mut seed);
     let p1 = expand(params, &seed);
-    prg.errors(&mut small);
+    prg.errors(params.kernel(), &mut small);
     let mut e = Poly::<Coeff>::zero(params);
     e.set_small(params, &small);
     let mut sum = Secret(e.into_values(params));

@@ -8,6 +8,7 @@
 use crate::modulus::Modulus;
 use crate::params::Params;
 use crate::poly::{Poly, Values};
+use crate::vector::Kernel;
 
 #[cfg(target_arch = "x86_64")]
 #[path = "mac_ifma.rs"]
@@ -82,7 +83,7 @@ pub(crate) fn multiply(params: &Params, ciphertexts: &Ciphertexts, weights: &Wei
         let w = &weights.words[i * w_len..(i + 1) * w_len];
         let mut rows: Vec<[&mut [u64]; 2]> =
             sums.iter_mut().map(|s| [s.a.row_mut(params, i), s.b.row_mut(params, i)]).collect();
-        row(limb.modulus, params.scalar(), ciphertexts.count, ct, w, &mut rows);
+        row(limb.modulus, params.kernel() == Kernel::Scalar, ciphertexts.count, ct, w, &mut rows);
     }
 }
 

@@ -23,6 +23,10 @@ impl Constant {
         Self { value, quotient: ((u128::from(value) << 64) / u128::from(p)) as u64 }
     }
 
+    pub(crate) const fn value(self) -> u64 {
+        self.value
+    }
+
     /// floor(w * 2^64 / p).
     pub(crate) const fn quotient(self) -> u64 {
         self.quotient

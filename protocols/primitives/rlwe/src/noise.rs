@@ -35,7 +35,7 @@
 //! ```
 //!
 //! with h <= 2N/3 + 9.5 sqrt(2N/9) the nonzero coefficients of s. Rounding a pseudo-random a to a grid leaves errors uniform
-//! in half a step, sub-Gaussian of variance 1/12, so 9.5 standard deviations fail with at most 2^-64 a
+//! in half a step, sub-Gaussian of variance 1/12, so 9.5 standard deviations fail with at most 2^-63 a
 //! coefficient; 2^-20 Delta is more than 2^19 D. `Params` chooses the fewest bits for which the second and third terms are
 //! at most 0.15 and 1/16, then the largest power of two F that keeps the sum below 1/2: decryption is exact.
 //! A distance beyond the sum means another key or a garbled answer and is refused.

@@ -6,6 +6,7 @@ use crate::modulus::{Constant, Modulus};
 use crate::ntt::{self, Ntt};
 use crate::plain::{Plain, PlainModulus};
 use crate::prg::ERROR_VARIANCE;
+use crate::vector::{Fraction, Kernel};
 use crate::{Error, Result};
 
 /// Primes below 2^50 that are 1 modulo 2^41, with a primitive 2^14-th root of unity. *Agreement.* Being 1 modulo 2^l
@@ -32,7 +33,7 @@ pub const STATISTICAL_BITS: u32 = 40;
 const LEAST_NORM: u64 = 1 << 12;
 
 /// Deviations of the rounding noise, in multiples of its standard deviation, that decryption survives: sub-Gaussian tail
-/// 2 exp(-9.5^2 / 2) < 2^-64 a coefficient.
+/// 2 exp(-9.5^2 / 2) < 2^-63 a coefficient.
 const ROUNDING_TAIL: f64 = 9.5;
 
 /// Share of q/t set aside for the noise before the switch of moduli: 2^-20, half a million times what
@@ -72,6 +73,10 @@ pub(crate) struct Limb {
     pub(crate) fraction_rest: u64,
     /// (q/p) mod 2^128.
     pub(crate) cofactor: u128,
+    /// As `fraction`, for 64-bit results.
+    pub(crate) fraction64: Fraction,
+    /// Whether p = 1 mod t: then encoding needs no reduction.
+    pub(crate) direct: bool,
     /// 2^flood_bits mod p.
     pub(crate) flood_offset: u64,
 }
@@ -104,7 +109,7 @@ struct Inner {
     log2_q: f64,
     answer: AnswerFormat,
     max_weight_norm: f64,
-    scalar: bool,
+    kernel: Kernel,
     tag: u64,
 }
 
@@ -191,6 +196,8 @@ impl Params {
                     fraction: u128::MAX / u128::from(p),
                     fraction_rest: m.constant(m.pow(2, 128)).quotient(),
                     cofactor: others().fold(1, |c: u128, other| c.wrapping_mul(other.value().into())),
+                    fraction64: Fraction::new(m),
+                    direct: plain.modulo_is_one(p),
                     flood_offset: m.pow(2, answer.flood_bits.into()),
                 }
             })
@@ -205,7 +212,7 @@ impl Params {
             log2_q,
             answer,
             max_weight_norm,
-            scalar,
+            kernel: Kernel::choose(scalar),
             tag: tag(&[n as u64, q_bits.into(), primes.len() as u64, primes[0].0, plain_tag(t)]),
         };
         Ok(Self(Arc::new(inner)))
@@ -269,8 +276,8 @@ impl Params {
         self.0.q_wide
     }
 
-    pub(crate) fn scalar(&self) -> bool {
-        self.0.scalar
+    pub(crate) fn kernel(&self) -> Kernel {
+        self.0.kernel
     }
 
     /// A number that differs for different parameters: catches parties that disagree, not an adversary.

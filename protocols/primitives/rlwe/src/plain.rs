@@ -61,6 +61,11 @@ impl Plain {
         ((u128::from(self.last) + 1) % u128::from(p)) as u64
     }
 
+    /// Whether t divides p - 1.
+    pub(crate) fn modulo_is_one(self, p: u64) -> bool {
+        u128::from(p) % (u128::from(self.last) + 1) == 1
+    }
+
     /// x mod t.
     pub(crate) fn reduce(self, x: u64) -> u64 {
         match self.modulus {

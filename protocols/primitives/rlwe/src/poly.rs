@@ -2,10 +2,11 @@
 
 use std::marker::PhantomData;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::params::Params;
 use crate::prg::Prg;
+use crate::vector;
 
 /// Representation: coefficients, lowest degree first.
 #[derive(Clone, Copy, Debug)]
@@ -79,18 +80,9 @@ impl Poly<Coeff> {
     }
 
     /// self + round(q m / t): the coefficients `m` of a plaintext, exactly encoded.
-    ///
-    /// round(q m / t) = (q m - c) / t with c = q m mod t, centred; modulo a prime of q that is -c / t.
     pub(crate) fn add_encoded(&mut self, params: &Params, m: &[u64]) {
-        let (plain, q) = (params.plain(), params.q_mod_t());
-        for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
-            for (x, &m) in row.iter_mut().zip(m) {
-                let c = plain.mul(q, m);
-                // Centring subtracts t, and -(-t) / t = 1.
-                let encoded = limb.modulus.mul_const(c, limb.minus_t_inverse) + plain.is_negative(c);
-                *x = limb.modulus.add(*x, limb.modulus.correct(encoded));
-            }
-        }
+        let n = params.n();
+        add_encoded(params, m, self.rows.chunks_exact_mut(n));
     }
 
     /// self - other.
@@ -99,6 +91,34 @@ impl Poly<Coeff> {
             for (x, &y) in row.iter_mut().zip(other) {
                 *x = limb.modulus.sub(*x, y);
             }
+        }
+    }
+}
+
+/// Adds round(q m / t) to rows of residues, one row for each prime.
+///
+/// round(q m / t) = (q m - c) / t with c = q m mod t, centred; modulo a prime of q that is -c / t.
+pub(crate) fn add_encoded<'a>(params: &Params, m: &[u64], rows: impl Iterator<Item = &'a mut [u64]>) {
+    let (plain, q) = (params.plain(), params.q_mod_t());
+    let mut c = Zeroizing::new(m.to_vec());
+    c.iter_mut().for_each(|c| *c = plain.mul(q, *c));
+    let mut products = Zeroizing::new(vec![0; if params.limbs().iter().all(|l| l.direct) { 0 } else { m.len() }]);
+    for (limb, row) in params.limbs().iter().zip(rows) {
+        let (p, w) = (limb.modulus, limb.minus_t_inverse);
+        // Centring subtracts t from c, and -(-t) / t = 1.
+        let put = |x: &mut u64, c: u64, product: u64| {
+            *x = p.add(*x, p.correct(product + plain.is_negative(c)));
+        };
+        if limb.direct {
+            // -1 / t = (p - 1) / t, so the product is below p.
+            row.iter_mut().zip(&*c).for_each(|(x, &c)| put(x, c, c * w.value()));
+        } else {
+            if plain.bits() <= 52 {
+                vector::mul_const(params.kernel(), p, &c, w, &mut products);
+            } else {
+                products.iter_mut().zip(&*c).for_each(|(product, &c)| *product = p.mul_const(c, w));
+            }
+            row.iter_mut().zip(&*c).zip(&*products).for_each(|((x, &c), &product)| put(x, c, product));
         }
     }
 }

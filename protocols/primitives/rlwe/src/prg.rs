@@ -7,10 +7,11 @@ use rand::CryptoRng;
 use zeroize::Zeroize;
 
 use crate::modulus::Modulus;
+use crate::vector::{self, Kernel};
 
 /// Bits of a centred binomial sample: 21 pairs, variance 21 / 2, sigma 3.24. *Security*: the Homomorphic Encryption
 /// Standard (2018, section 2.1.2) asks for sigma of about 3.2; the binomial in place of the Gaussian as in NewHope.
-const BINOMIAL_PAIRS: u32 = 21;
+pub(crate) const BINOMIAL_PAIRS: u32 = 21;
 
 /// Variance of one error coefficient; also its sub-Gaussian variance proxy, since it is a sum of 42 centred bits.
 pub(crate) const ERROR_VARIANCE: f64 = BINOMIAL_PAIRS as f64 / 2.0;
@@ -26,6 +27,17 @@ pub(crate) struct Prg {
     cipher: Aes256,
     stream: u64,
     counter: u64,
+}
+
+/// Fills `out` from as many uniform words, a chunk at a time, and erases the words.
+fn map(prg: &mut Prg, out: &mut [i64], f: impl Fn(&[u64], &mut [i64])) {
+    let mut words = [0; CHUNK];
+    for chunk in out.chunks_mut(CHUNK) {
+        let words = &mut words[..chunk.len()];
+        prg.fill(words);
+        f(words, chunk);
+    }
+    words.zeroize();
 }
 
 impl Prg {
@@ -45,16 +57,17 @@ impl Prg {
 
     /// The next words, two a block; an odd count drops half a block.
     pub(crate) fn fill(&mut self, words: &mut [u64]) {
-        let mut chunks = words.chunks_exact_mut(2 * 8);
-        for chunk in &mut chunks {
+        let (pairs, odd) = words.split_at_mut(words.len() / 2 * 2);
+        // Counters are encrypted while they are still in the first cache, and many at a time to fill the pipeline.
+        for chunk in pairs.chunks_mut(2 * CHUNK) {
             self.blocks(chunk);
         }
-        let rest = chunks.into_remainder();
-        let mut last = [0; 16];
-        let whole = rest.len().next_multiple_of(2);
-        self.blocks(&mut last[..whole]);
-        rest.copy_from_slice(&last[..rest.len()]);
-        last.zeroize();
+        if let [odd] = odd {
+            let mut last = [0; 2];
+            self.blocks(&mut last);
+            *odd = last[0];
+            last.zeroize();
+        }
     }
 
     fn blocks(&mut self, words: &mut [u64]) {
@@ -88,28 +101,19 @@ impl Prg {
         }
     }
 
-    /// Centred binomial errors.
-    pub(crate) fn errors(&mut self, out: &mut [i64]) {
-        const MASK: u64 = (1 << BINOMIAL_PAIRS) - 1;
-        self.map(out, |w| i64::from((w & MASK).count_ones()) - i64::from((w >> BINOMIAL_PAIRS & MASK).count_ones()));
+    /// Centred binomial errors: the difference of two counts of [`BINOMIAL_PAIRS`] bits.
+    pub(crate) fn errors(&mut self, kernel: Kernel, out: &mut [i64]) {
+        map(self, out, |words, out| vector::binomial(kernel, words, out));
     }
 
     /// Uniform values of -1, 0, 1, up to a bias of 2^-64.
     pub(crate) fn ternary(&mut self, out: &mut [i64]) {
         const THIRD: u64 = u64::MAX / 3;
-        self.map(out, |w| i64::from(w > THIRD) + i64::from(w > 2 * THIRD) - 1);
-    }
-
-    fn map(&mut self, out: &mut [i64], f: impl Fn(u64) -> i64) {
-        let mut words = [0; CHUNK];
-        for chunk in out.chunks_mut(CHUNK) {
-            let words = &mut words[..chunk.len()];
-            self.fill(words);
-            for (o, &w) in chunk.iter_mut().zip(&*words) {
-                *o = f(w);
+        map(self, out, |words, out| {
+            for (o, &w) in out.iter_mut().zip(words) {
+                *o = i64::from(w > THIRD) + i64::from(w > 2 * THIRD) - 1;
             }
-        }
-        words.zeroize();
+        });
     }
 }
 
@@ -126,7 +130,7 @@ mod tests {
             let mean = x.iter().sum::<i64>() as f64 / n;
             (mean, x.iter().map(|&v| (v * v) as f64).sum::<f64>() / n)
         };
-        prg.errors(&mut x);
+        prg.errors(Kernel::choose(false), &mut x);
         let (mean, square) = moments(&x);
         assert!(mean.abs() < 0.04 && (square - ERROR_VARIANCE).abs() < 0.2, "{mean} {square}");
         assert!(x.iter().all(|v| v.abs() <= 21));

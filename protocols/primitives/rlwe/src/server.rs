@@ -10,10 +10,10 @@ use crate::keys::PublicKey;
 use crate::mac::{self, Ciphertexts, Sum};
 use crate::params::Params;
 use crate::plan::LinearPlan;
-use crate::poly::{Coeff, Poly, Values};
+use crate::poly::{self, Coeff, Poly, Values};
 use crate::prg::Prg;
 use crate::weights::EncodedWeights;
-use crate::wire::{self, Wide};
+use crate::wire;
 use crate::{Error, Result};
 
 const QUERY: &str = "query";
@@ -150,47 +150,54 @@ fn seal(
     v.zeroize();
 
     let mut a = sum.a.into_coeff(params);
-    secrets.errors(&mut small);
+    secrets.errors(params.kernel(), &mut small);
     a.add_small(params, &small);
-    encrypt::switch_all(params, &a, format.a_bits).put(format.a_bits, out);
+    encrypt::switch(params, a.rows(params), format.a_bits).put(params.kernel(), format.a_bits, out);
 
     let b = sum.b.into_coeff(params);
-    let rows: Vec<&[u64]> = b.rows(params).collect();
+    let mut rows = Zeroizing::new(Vec::with_capacity(params.primes() * outputs.len()));
+    for row in b.rows(params) {
+        rows.extend(outputs.iter().map(|&(at, _)| row[at]));
+    }
+    // The server keeps the mask; the client's share is the result minus the mask.
     let mut masks = Zeroizing::new(vec![0; outputs.len()]);
     params.plain().uniform(secrets, &mut masks);
-    let floods = flooding(params, outputs.len(), secrets);
-    let mut answer = Wide::default();
-    for ((&(at, index), &mask), &flood) in outputs.iter().zip(&*masks).zip(&*floods) {
-        share[index] = mask;
-        // The client's share is the result minus the mask.
-        let masked = params.plain().mul(params.q_mod_t(), params.plain().neg(mask));
-        let residues = params.limbs().iter().zip(&rows).map(|(limb, row)| {
-            let m = limb.modulus;
-            let encoded = m.correct(m.mul_const(masked, limb.minus_t_inverse) + params.plain().is_negative(masked));
-            let flood = m.sub(m.reduce_wide(flood), limb.flood_offset);
-            m.add(m.add(row[at], encoded), flood)
-        });
-        answer.push(encrypt::switch(params, residues, format.b_bits), format.b_bits);
+    for (&(_, index), mask) in outputs.iter().zip(masks.iter_mut()) {
+        share[index] = *mask;
+        *mask = params.plain().neg(*mask);
     }
-    answer.put(format.b_bits, out);
+    poly::add_encoded(params, &masks, rows.chunks_exact_mut(outputs.len()));
+    add_flooding(params, secrets, rows.chunks_exact_mut(outputs.len()));
+    let answer = encrypt::switch(params, rows.chunks_exact(outputs.len()), format.b_bits);
+    answer.put(params.kernel(), format.b_bits, out);
 }
 
-/// Uniform numbers below 2^(flood_bits + 1); less 2^flood_bits they are the flooding.
-fn flooding(params: &Params, count: usize, secrets: &mut Prg) -> Zeroizing<Vec<u128>> {
-    let mut words = Zeroizing::new(vec![0; 2 * count]);
-    secrets.fill(&mut words);
+/// Adds uniform numbers of [-2^flood_bits, 2^flood_bits) to rows of residues, one row for each prime.
+fn add_flooding<'a>(params: &Params, secrets: &mut Prg, rows: impl Iterator<Item = &'a mut [u64]>) {
+    let mut floods = Zeroizing::new(Vec::new());
     let mask = u128::MAX >> (127 - params.answer().flood_bits);
-    Zeroizing::new(words.chunks_exact(2).map(|w| (u128::from(w[0]) | u128::from(w[1]) << 64) & mask).collect())
+    for (limb, row) in params.limbs().iter().zip(rows) {
+        if floods.is_empty() {
+            floods.resize(2 * row.len(), 0);
+            secrets.fill(&mut floods);
+        }
+        let m = limb.modulus;
+        for (x, w) in row.iter_mut().zip(floods.chunks_exact(2)) {
+            let flood = (u128::from(w[0]) | u128::from(w[1]) << 64) & mask;
+            *x = m.add(*x, m.sub(m.reduce_wide(flood), limb.flood_offset));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encrypt::{Phase, switch_all};
+    use crate::encrypt::{Phase, switch};
     use crate::keys::generate_keys;
     use crate::layer::Layer;
     use crate::noise;
     use crate::plan::CostWeights;
+    use crate::wire::Wide;
     use rand::SeedableRng;
     use rand_chacha::ChaCha20Rng;
 
@@ -232,7 +239,7 @@ mod tests {
             zero.mul_accumulate(&params, &a, secret.s());
             let (phase, zero) = (phase.into_coeff(&params), zero.into_coeff(&params));
             // x / q in units of 2^-120: both halves to 120 bits, then their sum less the nearest multiple of q / t.
-            let (x, y) = (switch_all(&params, &phase, 120), switch_all(&params, &zero, 120));
+            let (x, y) = (switch(&params, phase.rows(&params), 120), switch(&params, zero.rows(&params), 120));
             let step = 120 - bits;
             for (at, _) in plan.outputs(0, block) {
                 let sum = x.get(at).wrapping_add(y.get(at)) & ((1 << step) - 1);
@@ -249,8 +256,14 @@ mod tests {
         let rest = &answers[0][crate::wire::Header::BYTES..];
         let (a, rest) = rest.split_at(Wide::bytes(params.n(), format.a_bits));
         let outputs = plan.outputs(0, 0);
-        let b = Wide::take("answer", &rest[..Wide::bytes(outputs.len(), format.b_bits)], outputs.len(), format.b_bits);
-        let a = Wide::take("answer", a, params.n(), format.a_bits).unwrap();
+        let b = Wide::take(
+            params.kernel(),
+            "answer",
+            &rest[..Wide::bytes(outputs.len(), format.b_bits)],
+            outputs.len(),
+            format.b_bits,
+        );
+        let a = Wide::take(params.kernel(), "answer", a, params.n(), format.a_bits).unwrap();
         let (b, phase) = (b.unwrap(), Phase::new(&secret, &a));
         let mask = (1u128 << format.a_bits) - 1;
         let distances = outputs.iter().enumerate().map(|(i, &(at, _))| {

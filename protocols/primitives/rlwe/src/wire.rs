@@ -1,15 +1,16 @@
 //! Bytes of polynomials and headers. Every value has one encoding, and nothing is allocated before lengths are checked.
 
-use si_ring::{pack, packed_len, unpack, unpack_into};
+use si_ring::packed_len;
 
 use crate::params::Params;
 use crate::poly::{Coeff, Poly, Values};
+use crate::vector::{Kernel, pack, unpack};
 use crate::{Error, Result};
 
 /// Appends a polynomial: N residues of each prime, as many bits each as the prime has.
 pub(crate) fn put_poly<R>(params: &Params, poly: &Poly<R>, out: &mut Vec<u8>) {
     for (limb, row) in params.limbs().iter().zip(poly.rows(params)) {
-        pack(row, limb.modulus.bits(), out);
+        pack(params.kernel(), row, limb.modulus.bits(), out);
     }
 }
 
@@ -20,7 +21,7 @@ fn take_rows<R>(params: &Params, what: &'static str, bytes: &[u8], poly: &mut Po
         let Some((head, tail)) = rest.split_at_checked(len) else {
             return Err(Error::malformed(what, format!("{} bytes are too short for a polynomial", bytes.len())));
         };
-        unpack_into(head, limb.modulus.bits(), row).map_err(|e| Error::malformed(what, e.to_string()))?;
+        unpack(params.kernel(), head, limb.modulus.bits(), row).map_err(|e| Error::malformed(what, e.to_string()))?;
         let p = limb.modulus.value();
         // Peer's values are public; a fold without early exit also vectorises.
         if row.iter().fold(false, |bad, &x| bad | (x >= p)) {
@@ -75,17 +76,21 @@ impl Wide {
         if bits > 64 { 8 * count + packed_len(count, bits - 64) } else { packed_len(count, bits) }
     }
 
-    pub(crate) fn put(&self, bits: u32, out: &mut Vec<u8>) {
-        pack(&self.low, bits.min(64), out);
+    pub(crate) fn put(&self, kernel: Kernel, bits: u32, out: &mut Vec<u8>) {
+        pack(kernel, &self.low, bits.min(64), out);
         if bits > 64 {
-            pack(&self.high, bits - 64, out);
+            pack(kernel, &self.high, bits - 64, out);
         }
     }
 
-    pub(crate) fn take(what: &'static str, bytes: &[u8], count: usize, bits: u32) -> Result<Self> {
+    pub(crate) fn take(kernel: Kernel, what: &'static str, bytes: &[u8], count: usize, bits: u32) -> Result<Self> {
         check_len(what, bytes.len(), Self::bytes(count, bits))?;
         let (low, high) = bytes.split_at(packed_len(count, bits.min(64)));
-        let words = |bytes, bits| unpack(bytes, count, bits).map_err(|e| Error::malformed(what, e.to_string()));
+        let words = |bytes, bits| {
+            let mut words = vec![0; count];
+            unpack(kernel, bytes, bits, &mut words).map_err(|e| Error::malformed(what, e.to_string()))?;
+            Ok(words)
+        };
         let high = if bits > 64 { words(high, bits - 64)? } else { Vec::new() };
         Ok(Self { low: words(low, bits.min(64))?, high })
     }
@@ -133,12 +138,13 @@ mod tests {
                 (1..=9u128).map(|i| i.wrapping_mul(0x1234_5678_9abc_def1_0fed_cba9) & ((1 << bits) - 1)).collect();
             values.iter().for_each(|&x| w.push(x, bits));
             let mut bytes = Vec::new();
-            w.put(bits, &mut bytes);
+            let kernel = Kernel::choose(false);
+            w.put(kernel, bits, &mut bytes);
             assert_eq!(bytes.len(), Wide::bytes(9, bits));
-            let back = Wide::take("test", &bytes, 9, bits).unwrap();
+            let back = Wide::take(kernel, "test", &bytes, 9, bits).unwrap();
             assert!((0..9).all(|i| back.get(i) == values[i]));
-            assert!(Wide::take("test", &bytes[1..], 9, bits).is_err());
-            assert!(Wide::take("test", &bytes, usize::MAX / 128, bits).is_err());
+            assert!(Wide::take(kernel, "test", &bytes[1..], 9, bits).is_err());
+            assert!(Wide::take(kernel, "test", &bytes, usize::MAX / 128, bits).is_err());
         }
     }
 

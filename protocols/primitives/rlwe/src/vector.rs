@@ -1,0 +1,237 @@
+//! Loops over whole rows, each with a scalar body and, where the processor has it, an AVX-512 twin with the same results.
+//!
+//! The vector twins hold for primes of at most 50 bits and words below 2^52 (their multiplier is 52 bits wide); every
+//! prime of this crate is that small.
+
+use si_ring::packed_len;
+
+use crate::modulus::{Constant, Modulus};
+use crate::prg::BINOMIAL_PAIRS;
+
+#[cfg(target_arch = "x86_64")]
+#[path = "vector_avx512.rs"]
+mod avx512;
+
+/// Which twin to run. *Local*: the results are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kernel {
+    Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Kernel {
+    /// The fastest that this processor has, or the scalar one.
+    pub(crate) fn choose(scalar: bool) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if !scalar && avx512::is_here() {
+            return Self::Avx512;
+        }
+        let _ = scalar;
+        Self::Scalar
+    }
+}
+
+/// Runs the vector twin if it is chosen, else the scalar body.
+macro_rules! twins {
+    ($kernel:expr, $name:ident($($argument:expr),*), $scalar:block) => {
+        match $kernel {
+            // SAFETY: `Kernel::choose` makes this variant only where the features are; the lengths were checked above.
+            #[cfg(target_arch = "x86_64")]
+            #[allow(unsafe_code)]
+            Kernel::Avx512 => unsafe { avx512::$name($($argument),*) },
+            Kernel::Scalar => $scalar,
+        }
+    };
+}
+
+/// A fraction y / p in 64 bits: 2^64 y / p, short by less than 2.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fraction {
+    /// floor(2^(51 + bits) / p), below 2^52.
+    high: u64,
+    /// The next 52 bits of the quotient.
+    low: u64,
+    /// bits - 13: from units of 2^-(51 + bits) to units of 2^-64.
+    shift: u32,
+}
+
+impl Fraction {
+    pub(crate) fn new(modulus: Modulus) -> Self {
+        let (p, bits) = (u128::from(modulus.value()), modulus.bits());
+        assert!((14..=50).contains(&bits), "a prime of {bits} bits");
+        let one = 1u128 << (51 + bits);
+        Self { high: (one / p) as u64, low: (((one % p) << 52) / p) as u64, shift: bits - 13 }
+    }
+
+    #[inline(always)]
+    fn of(self, y: u64) -> u64 {
+        let y = u128::from(y);
+        ((y * u128::from(self.high) + ((y * u128::from(self.low)) >> 52)) >> self.shift) as u64
+    }
+}
+
+/// out = x * w, for x below 2^52.
+pub(crate) fn mul_const(kernel: Kernel, m: Modulus, x: &[u64], w: Constant, out: &mut [u64]) {
+    assert_eq!(x.len(), out.len());
+    twins!(kernel, mul_const(m, x, w, out), {
+        for (o, &x) in out.iter_mut().zip(x) {
+            *o = m.mul_const(x, w);
+        }
+    });
+}
+
+/// sum += 2^64 ((x w) mod p) / p, modulo 2^64; x reduced.
+pub(crate) fn add_fractions(kernel: Kernel, m: Modulus, x: &[u64], w: Constant, f: Fraction, sum: &mut [u64]) {
+    assert_eq!(x.len(), sum.len());
+    twins!(kernel, add_fractions(m, x, w, f, sum), {
+        for (s, &x) in sum.iter_mut().zip(x) {
+            *s = s.wrapping_add(f.of(m.mul_const(x, w)));
+        }
+    });
+}
+
+/// sum += y * cofactor modulo 2^64 and wraps += 2^61 y / p, for y = (x w) mod p. Up to 4 primes' wraps leave room to round.
+#[expect(clippy::too_many_arguments, reason = "a kernel")]
+pub(crate) fn add_crt(
+    kernel: Kernel,
+    m: Modulus,
+    x: &[u64],
+    w: Constant,
+    f: Fraction,
+    cofactor: u64,
+    sum: &mut [u64],
+    wraps: &mut [u64],
+) {
+    assert!(x.len() == sum.len() && x.len() == wraps.len());
+    twins!(kernel, add_crt(m, x, w, f, cofactor, sum, wraps), {
+        for ((s, wraps), &x) in sum.iter_mut().zip(wraps).zip(x) {
+            let y = m.mul_const(x, w);
+            *s = s.wrapping_add(y.wrapping_mul(cofactor));
+            *wraps = wraps.wrapping_add(f.of(y) >> 3);
+        }
+    });
+}
+
+/// Centred binomial errors from uniform words, see [`crate::prg`].
+pub(crate) fn binomial(kernel: Kernel, words: &[u64], out: &mut [i64]) {
+    assert_eq!(words.len(), out.len());
+    twins!(kernel, binomial(words, out), { binomial_body(words, out) });
+}
+
+#[inline(always)]
+fn binomial_body(words: &[u64], out: &mut [i64]) {
+    const MASK: u64 = (1 << BINOMIAL_PAIRS) - 1;
+    for (o, &w) in out.iter_mut().zip(words) {
+        *o = i64::from((w & MASK).count_ones()) - i64::from((w >> BINOMIAL_PAIRS & MASK).count_ones());
+    }
+}
+
+/// As [`si_ring::pack`], faster for 32 to 57 bits.
+pub(crate) fn pack(kernel: Kernel, values: &[u64], bits: u32, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.reserve(packed_len(values.len(), bits) + 64);
+    let done = match kernel {
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Avx512 if (32..=57).contains(&bits) => {
+            let groups = values.len() / 8;
+            out.resize(start + groups * bits as usize + 64, 0);
+            // SAFETY: the variant says that the features are there; each group of 8 values takes `bits` bytes and writes
+            // up to 64, for which there is room.
+            #[allow(unsafe_code)]
+            unsafe {
+                avx512::pack(&values[..groups * 8], bits, &mut out[start..]);
+            }
+            out.truncate(start + groups * bits as usize);
+            groups * 8
+        }
+        _ => 0,
+    };
+    si_ring::pack(&values[done..], bits, out);
+}
+
+/// As [`si_ring::unpack_into`], faster for 32 to 57 bits.
+pub(crate) fn unpack(kernel: Kernel, bytes: &[u8], bits: u32, out: &mut [u64]) -> Result<(), si_ring::Error> {
+    let done = match kernel {
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Avx512 if (32..=57).contains(&bits) && bytes.len() == packed_len(out.len(), bits) => {
+            // Groups of 8 values and `bits` bytes, each read as 64 bytes that must be there.
+            let groups = bytes.len().saturating_sub(64) / bits as usize;
+            let groups = groups.min(out.len() / 8);
+            // SAFETY: the variant says that the features are there; (groups - 1) * bits + 64 <= bytes.len().
+            #[allow(unsafe_code)]
+            unsafe {
+                avx512::unpack(bytes, bits, &mut out[..groups * 8]);
+            }
+            groups
+        }
+        _ => 0,
+    };
+    si_ring::unpack_into(&bytes[done * bits as usize..], bits, &mut out[done * 8..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::{PRIMES_36, PRIMES_50};
+    use crate::prg::Prg;
+
+    fn kernels() -> [Kernel; 2] {
+        [Kernel::Scalar, Kernel::choose(false)]
+    }
+
+    #[test]
+    fn twins_agree_on_rows_of_every_prime() {
+        let mut prg = Prg::new(&[5; 32], 0);
+        for &(p, root) in PRIMES_50.iter().chain(&PRIMES_36) {
+            let m = Modulus::new(p);
+            let (w, f) = (m.constant(root), Fraction::new(m));
+            for len in [0, 5, 8, 64, 203] {
+                let mut x = vec![0; len];
+                prg.uniform_public(m, &mut x);
+                x.iter_mut().take(3).zip([0, p - 1, 1]).for_each(|(x, v)| *x = v);
+                let [scalar, vector] = kernels().map(|kernel| {
+                    let (mut a, mut b, mut c, mut d) = (vec![0; len], vec![7; len], vec![9; len], vec![11; len]);
+                    mul_const(kernel, m, &x, w, &mut a);
+                    add_fractions(kernel, m, &x, w, f, &mut b);
+                    add_crt(kernel, m, &x, w, f, 0x1234_5678_9abc_def1, &mut c, &mut d);
+                    let mut e = vec![0; len];
+                    let wide: Vec<u64> = x.iter().map(|x| x << 2 | 3).collect();
+                    mul_const(kernel, m, &wide, m.constant(1), &mut e);
+                    let mut errors = vec![0; len];
+                    binomial(kernel, &x, &mut errors);
+                    (a, b, c, d, e, errors)
+                });
+                assert_eq!(scalar, vector, "p {p} len {len}");
+                assert!(scalar.0.iter().zip(&x).all(|(&a, &x)| a == m.mul(x, root)));
+                assert!(scalar.1.iter().zip(&scalar.0).all(|(&b, &a)| {
+                    let exact = ((u128::from(a) << 64) / u128::from(p)) as u64;
+                    exact.wrapping_sub(b.wrapping_sub(7)) <= 2
+                }));
+            }
+        }
+    }
+
+    #[test]
+    fn packed_bytes_are_those_of_the_ring_crate() {
+        let mut prg = Prg::new(&[6; 32], 0);
+        for bits in 1..=64 {
+            for len in [0, 1, 7, 8, 9, 16, 40, 64, 77] {
+                let mut values = vec![0; len];
+                prg.fill(&mut values);
+                let mut expected = vec![0xaa];
+                si_ring::pack(&values, bits, &mut expected);
+                values.iter_mut().for_each(|v| *v &= u64::MAX >> (64 - bits));
+                for kernel in kernels() {
+                    let mut bytes = vec![0xaa];
+                    pack(kernel, &values, bits, &mut bytes);
+                    assert_eq!(bytes, expected, "{bits} bits, {len} values");
+                    let mut back = vec![0; len];
+                    unpack(kernel, &bytes[1..], bits, &mut back).unwrap();
+                    assert_eq!(back, values);
+                    assert!(unpack(kernel, &bytes, bits, &mut back).is_err());
+                }
+            }
+        }
+    }
+}
