@@ -69,16 +69,23 @@ impl Engine {
             0 => None,
             _ => Some(self.receiver.one_of_many_begin(ch, DIGIT_BITS, &digits.high(as_receiver))?),
         };
+        // All indices are read before any answer, so that both directions share the round.
+        let low_requested = self.sender.one_of_many_read(&mut self.channel, digits.low_bits, as_sender.len())?;
+        let high_requested = match digits.high_count {
+            0 => None,
+            d => Some(self.sender.one_of_many_read(&mut self.channel, DIGIT_BITS, as_sender.len() * d)?),
+        };
         let words: Vec<u64> = as_sender.iter().map(|x| !x & digits.mask).collect();
         // Our shares are the masks of the messages we send.
         let low_shares = self.mask_bytes(words.len());
         let messages = less_messages(&digits.low(&words), digits.low_bits, &low_shares);
-        self.sender.one_of_many(&mut self.channel, digits.low_bits, 1, &messages)?;
+        self.sender.one_of_many_answer(&mut self.channel, 1, low_requested, &messages)?;
         let high_shares = self.mask_bytes(words.len() * digits.high_count);
-        if digits.high_count > 0 {
+        if let Some(requested) = high_requested {
             let messages = less_equal_messages(&digits.high(&words), &high_shares);
-            self.sender.one_of_many(&mut self.channel, DIGIT_BITS, 2, &messages)?;
+            self.sender.one_of_many_answer(&mut self.channel, 2, requested, &messages)?;
         }
+
         let ch = &mut self.channel;
         let low_received = self.receiver.one_of_many_finish(ch, digits.low_bits, 1, low_pending)?;
         let high_received = match high_pending {

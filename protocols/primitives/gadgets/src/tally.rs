@@ -79,8 +79,10 @@ impl Tally {
         for (count, m, _) in digits.clone() {
             self.up(packed_len(halves[0] * count, *m));
         }
-        for (count, m, bits) in digits.clone() {
+        for (count, m, _) in digits.clone() {
             self.down(packed_len(halves[1] * count, *m));
+        }
+        for (count, m, bits) in digits.clone() {
             self.up(packed_len((halves[1] * count) << m, *bits));
         }
         for (count, m, bits) in digits {
