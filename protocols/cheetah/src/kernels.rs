@@ -1,7 +1,5 @@
 //! One party's operators: the linear layers of `linear.rs`, the others from `si_gadgets`.
 
-use std::sync::Arc;
-
 use ndarray::{Array2, Array3, Array4};
 use si_api::{Error, Graph, Kernels, Op, Options, Result, Role, Share, Truncation};
 use si_gadgets::{Engine, Side};
@@ -14,13 +12,13 @@ use crate::{cost, error, windows};
 pub(crate) struct CheetahKernels {
     engine: Engine,
     linear: Linear,
-    widths: Arc<Widths>,
+    widths: Widths,
     options: Options,
     peer: Role,
 }
 
 impl CheetahKernels {
-    pub(crate) fn new(engine: Engine, linear: Linear, widths: Arc<Widths>, options: Options, peer: Role) -> Self {
+    pub(crate) fn new(engine: Engine, linear: Linear, widths: Widths, options: Options, peer: Role) -> Self {
         Self { engine, linear, widths, options, peer }
     }
 

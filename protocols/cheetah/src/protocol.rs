@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use si_api::{
-    Adversary, Card, Client, Cost, CostLine, Error, Evaluator, Graph, Model, Offers, Options, Party, Phase, Protocol,
-    Result, Role, Rounding, Server, Truncation,
+    Adversary, Card, Client, Cost, CostLine, Error, Evaluator, Graph, Kernels, Model, Offers, Options, Party, Phase,
+    Protocol, Result, Role, Rounding, Server, Truncation,
 };
 use si_gadgets::Engine;
 use si_ot::OtConfig;
@@ -21,11 +21,31 @@ pub struct Cheetah {
     ot: OtConfig,
 }
 
+/// The meter's label of everything that is done once a session.
+const SETUP: &str = "keys and base OTs";
+
 impl Cheetah {
     /// With the truncation that the experiment asks for, which decides the rounding on the card.
     #[must_use]
     pub fn new(truncation: Truncation) -> Self {
         Self { card: card(truncation), ot: OtConfig::default() }
+    }
+
+    /// The server's operators by themselves, for tests that wrap them to cheat from inside a run.
+    ///
+    /// # Errors
+    /// As [`Protocol::server`].
+    pub fn server_kernels(&self, me: Party, model: Arc<Model>) -> Result<Box<dyn Kernels>> {
+        Ok(Box::new(self.server_side(me, model)?))
+    }
+
+    fn server_side(&self, mut me: Party, model: Arc<Model>) -> Result<CheetahKernels> {
+        let peer = Role::Client;
+        let _scope = me.meter.enter(Phase::Setup, SETUP);
+        let widths = Widths::new(model.graph())?;
+        let mut engine = self.engine(&mut me, peer)?;
+        let linear = Linear::server(model, engine.channel(), &mut me.rng)?;
+        Ok(CheetahKernels::new(engine, linear, widths, me.options, peer))
     }
 
     fn engine(&self, me: &mut Party, peer: Role) -> Result<Engine> {
@@ -52,23 +72,19 @@ impl Protocol for Cheetah {
 
     fn client(&self, mut me: Party, graph: Arc<Graph>) -> Result<Box<dyn Client>> {
         let peer = Role::Server(0);
-        let widths = Arc::new(Widths::new(&graph)?);
-        let _scope = me.meter.enter(Phase::Setup, "keys and base OTs");
-        let mut engine = self.engine(&mut me, peer)?;
-        let linear = Linear::client(&graph, engine.channel(), &mut me.rng)?;
-        let kernels = CheetahKernels::new(engine, linear, widths, me.options, peer);
+        let kernels = {
+            let _scope = me.meter.enter(Phase::Setup, SETUP);
+            let widths = Widths::new(&graph)?;
+            let mut engine = self.engine(&mut me, peer)?;
+            let linear = Linear::client(&graph, engine.channel(), &mut me.rng)?;
+            CheetahKernels::new(engine, linear, widths, me.options, peer)
+        };
         Ok(Box::new(Evaluator::new(graph, kernels, me.meter.clone(), me.options.reveal)))
     }
 
-    fn server(&self, mut me: Party, model: Arc<Model>) -> Result<Box<dyn Server>> {
-        let peer = Role::Client;
-        let graph = Arc::clone(model.graph());
-        let widths = Arc::new(Widths::new(&graph)?);
-        let _scope = me.meter.enter(Phase::Setup, "keys and base OTs");
-        let mut engine = self.engine(&mut me, peer)?;
-        let linear = Linear::server(model, engine.channel(), &mut me.rng)?;
-        let kernels = CheetahKernels::new(engine, linear, widths, me.options, peer);
-        Ok(Box::new(Evaluator::new(graph, kernels, me.meter.clone(), me.options.reveal)))
+    fn server(&self, me: Party, model: Arc<Model>) -> Result<Box<dyn Server>> {
+        let (graph, meter, reveal) = (Arc::clone(model.graph()), me.meter.clone(), me.options.reveal);
+        Ok(Box::new(Evaluator::new(graph, self.server_side(me, model)?, meter, reveal)))
     }
 
     /// Declares the online phase. Set-up and OT extension are metered, not declared: how many extensions a batch takes
