@@ -34,7 +34,14 @@ pub(super) fn check(folder: &Folder, found: &mut Vec<Finding>) {
 fn setting(r: &RunRow) -> impl PartialEq + '_ {
     let names = [&r.experiment, &r.protocol, &r.model, &r.dataset, &r.link, &r.reveal, &r.truncation];
     let plan = (r.batch, r.queries, r.inferences, r.method, r.fusion_copies, r.fusion_public, r.fusion_tolerance);
-    (names, plan, r.composed_from, r.threads, (&r.link_means, r.rate_set_bits_per_s, r.rtt_set_us))
+    (
+        names,
+        plan,
+        r.composed_from,
+        r.fusion_chunk,
+        (r.threads, r.lanes),
+        (&r.link_means, r.rate_set_bits_per_s, r.rtt_set_us),
+    )
 }
 
 fn one_of(f: &mut Findings<'_>, column: &str, value: &str, known: &[&str]) {
@@ -68,6 +75,8 @@ fn plan(r: &RunRow, f: &mut Findings<'_>) {
         (Some(b), Some(t), Some(_)) => r.queries * b + t,
         _ => return f.require(false, || "fusion_copies, _public and _tolerance belong together".into()),
     };
+    let chunked = r.fusion_chunk.is_none_or(|c| c > 0 && r.fusion_copies.is_some());
+    f.require(chunked, || "fusion_chunk without a plan, or 0".into());
     f.require(r.inferences == takes, || format!("the plan takes {takes} inferences, the row says {}", r.inferences));
     match (r.method, r.composed_from) {
         (Method::Measured, n) => f.require(n.is_none(), || "measured, yet composed_from is given".into()),
@@ -207,7 +216,7 @@ fn provenance(r: &RunRow, f: &mut Findings<'_>) {
     for (column, value) in [("rustc", &r.rustc), ("target_features", &r.target_features), ("placement", &r.placement)] {
         f.require(!value.is_empty(), || format!("{column} is empty"));
     }
-    f.require(r.threads > 0, || "threads is 0".into());
+    f.require(r.threads > 0 && r.lanes > 0, || format!("{} threads and {} lanes", r.threads, r.lanes));
 }
 
 #[cfg(test)]
@@ -250,6 +259,7 @@ mod tests {
     fn plans_and_methods() {
         caught("a batch of 3 in 1 inferences", |r| r.batch = 3);
         caught("takes 1 inferences, the row says 4", |r| r.inferences = 4);
+        caught("fusion_chunk without a plan", |r| r.fusion_chunk = Some(32));
         caught("belong together", |r| r.fusion_copies = Some(3));
         caught("takes 12 inferences", |r| {
             (r.fusion_copies, r.fusion_public, r.fusion_tolerance) = (Some(7), Some(5), Some(0));
@@ -342,6 +352,7 @@ mod tests {
         caught("model_hash is ''", |r| r.model_hash.clear());
         caught("commit is 'unknown'", |r| r.commit = "unknown".into());
         caught("rustc is empty", |r| r.rustc.clear());
-        caught("threads is 0", |r| r.threads = 0);
+        caught("0 threads and 1 lanes", |r| r.threads = 0);
+        caught("1 threads and 0 lanes", |r| r.lanes = 0);
     }
 }

@@ -89,6 +89,8 @@ pub(crate) struct RunRow {
     pub(crate) fusion_public: Option<u64>,
     /// Wrong public samples that Fusion's check accepts.
     pub(crate) fusion_tolerance: Option<u64>,
+    /// Inferences of one batch of the protocol inside of Fusion, if the plan is run in several.
+    pub(crate) fusion_chunk: Option<u64>,
     /// `scores` or `label`.
     pub(crate) reveal: String,
     /// `faithful` or `one-bit`.
@@ -177,6 +179,8 @@ pub(crate) struct RunRow {
     pub(crate) target_features: String,
     /// Worker threads of each party.
     pub(crate) threads: u64,
+    /// Connections between two parties that the protocol may use side by side.
+    pub(crate) lanes: u64,
     /// Where the parties' processes ran, such as `same-host` or `same-host:client=0,server=1`.
     pub(crate) placement: String,
     /// One-minute load average before the run, in thousandths.

@@ -124,6 +124,7 @@ pub(crate) fn batch(protocol: &str, link: &str, n: u64, repetition: u64) -> (Run
         rustc: "rustc 1.95.0".into(),
         target_features: "avx2+aes".into(),
         threads: 1,
+        lanes: 1,
         placement: "same-host".into(),
         load_avg_milli: Some(120),
         ..RunRow::default()

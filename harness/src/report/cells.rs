@@ -99,7 +99,8 @@ impl<'a> Cell<'a> {
         match (r.fusion_copies, r.fusion_public, r.fusion_tolerance) {
             (Some(b), Some(t), m) => {
                 let tolerance = m.filter(|m| *m > 0).map_or_else(String::new, |m| format!(", m={m}"));
-                format!("R={}, B={b}, T={t}{tolerance}", r.queries)
+                let chunk = r.fusion_chunk.map_or_else(String::new, |c| format!(", in batches of {c}"));
+                format!("R={}, B={b}, T={t}{tolerance}{chunk}", r.queries)
             }
             _ if r.queries != r.batch => format!("{} queries, batch {}", r.queries, r.batch),
             _ => format!("batch {}", r.batch),
@@ -158,20 +159,25 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// The cells of several folders, in the order of tables. A setting that several folders have is taken from the one with
-/// the most good repetitions, the latest of equals: samples of different days are never mixed.
+/// Repetitions that are enough for a median with a range (local).
+const ENOUGH: usize = 3;
+
+/// The cells of several folders, in the order of tables. A setting that several folders have is taken from the latest
+/// with enough good repetitions; if none has, from the one with the most: samples of different days are never mixed.
 pub(crate) fn cells(folders: &[Folder]) -> Vec<Cell<'_>> {
     let mut chosen: BTreeMap<_, Cell<'_>> = BTreeMap::new();
     for folder in folders {
         let mut own: BTreeMap<_, Cell<'_>> = BTreeMap::new();
         for row in &folder.runs {
             let names = [&row.protocol, &row.model, &row.dataset, &row.link, &row.reveal, &row.truncation];
-            let plan = (row.batch, row.queries, row.inferences, row.composed_from, row.fusion_tolerance, row.threads);
-            let key = (names, plan, row.fusion_copies, &folder.machine.name);
+            let size = (row.batch, row.queries, row.inferences, row.composed_from);
+            let plan = (row.fusion_copies, row.fusion_tolerance, row.fusion_chunk);
+            let key = (names, size, plan, (row.threads, row.lanes), &folder.machine.name);
             own.entry(key).or_insert_with(|| Cell { folder, rows: Vec::new() }).rows.push(row);
         }
         for (key, cell) in own {
-            let weight = |c: &Cell<'_>| (c.good().count(), c.rows.iter().map(|r| r.started_utc.clone()).max());
+            let weight =
+                |c: &Cell<'_>| (c.good().count().min(ENOUGH), c.rows.iter().map(|r| r.started_utc.clone()).max());
             if chosen.get(&key).is_none_or(|c| weight(c) < weight(&cell)) {
                 chosen.insert(key, cell);
             }
@@ -252,5 +258,9 @@ mod tests {
         assert!(all.len() == 2 && all.iter().all(|c| c.folder.dir == many.dir && c.rows.len() == 3));
         let folders = [folder("once", &["cheetah"], 1), later];
         assert_eq!(cells(&folders)[0].folder.dir.to_str(), Some("later"));
+        let mut enough = folder("enough", &["cheetah"], 3);
+        enough.runs.iter_mut().for_each(|r| r.started_utc = "2030-01-01T00:00:00Z".into());
+        let folders = [folder("many", &["cheetah"], 9), enough];
+        assert_eq!(cells(&folders)[0].folder.dir.to_str(), Some("enough"));
     }
 }

@@ -12,7 +12,7 @@ mod plot;
 mod splice;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,16 +74,28 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     for f in &figures {
         println!("{0}/{1}.svg and {0}/{1}.png", out.display(), f.name);
     }
-    let texts = [("headline", headline(&folders, &all, &command)), ("amortised", table::amortised(&all))];
+    let shaped: Vec<_> = all.iter().filter(|c| c.setting().link_means != "none").cloned().collect();
+    let front = if shaped.is_empty() { &all } else { &shaped };
+    let texts = [("headline", headline(&folders, front, &command)), ("amortised", table::amortised(front))];
     splice::splice_file(&args.readme, &texts)?;
     println!("{}: headline tables", args.readme.display());
     Ok(())
 }
 
+/// The short table of one folder, for the end of a run.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub(crate) fn totals(dir: &Path) -> Result<String> {
+    let folders = [Folder::read(dir)?];
+    Ok(table::headline(&cells(&folders), Detail::Short))
+}
+
 const OPERATORS_NOTE: &str = "Medians over the repetitions. Time as the client sees it, waiting for the other party \
     included; CPU time of all parties; up is from the client. Where a network has many operators, they are summed by kind.";
 
-/// The folders that are named, and of each folder of folders the newest of each experiment.
+/// The folders that are named, and of each folder of folders the newest of each experiment with the same protocols,
+/// models and links on the same machine.
 fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
     let mut chosen = Vec::new();
     for path in named {
@@ -92,7 +104,7 @@ fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
             continue;
         }
         let entries = fs::read_dir(path).with_context(|| format!("cannot read records in {}", path.display()))?;
-        let mut newest: BTreeMap<String, Folder> = BTreeMap::new();
+        let mut newest: BTreeMap<_, Folder> = BTreeMap::new();
         for entry in entries {
             let dir = entry.with_context(|| path.display().to_string())?.path();
             if !dir.join(RUNS_CSV).is_file() {
@@ -100,9 +112,13 @@ fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
             }
             let folder = Folder::read(&dir)?;
             let Some(first) = folder.runs.first() else { continue };
+            // An experiment that was narrowed on the command line does not displace the whole one.
+            let covers: BTreeSet<_> =
+                folder.runs.iter().map(|r| (r.protocol.clone(), r.model.clone(), r.link.clone())).collect();
+            let key = (first.experiment.clone(), folder.machine.name.clone(), covers);
             let begun = |f: &Folder| (f.runs.first().map(|r| r.started_utc.clone()), f.name());
-            if newest.get(&first.experiment).is_none_or(|n| begun(n) < begun(&folder)) {
-                newest.insert(first.experiment.clone(), folder);
+            if newest.get(&key).is_none_or(|n| begun(n) < begun(&folder)) {
+                newest.insert(key, folder);
             }
         }
         if newest.is_empty() {
@@ -151,7 +167,7 @@ const LEGEND: &str = "**time** barrier released until the client holds checked a
     excluded · **rounds** the client's · **answers right** compared with the network in the clear, in fixed point · **load** \
     queries in one batch, or Fusion's plan: R queries, B copies of each, T public samples";
 
-/// The part of the main page.
+/// The part of the main page: links that papers use, not the development machine's loopback, if there are any.
 fn headline(folders: &[Folder], all: &[Cell<'_>], command: &str) -> String {
     format!(
         "{}\n{LEGEND}.\n\nRecords:\n\n{}\nMade by `{command}`.",
@@ -259,6 +275,8 @@ mod tests {
         let names = |dirs: &[PathBuf]| choose(dirs).unwrap().iter().map(Folder::name).collect::<Vec<_>>();
         assert_eq!(names(&w.args().records), ["c", "a"]);
         assert_eq!(names(&[w.args().records[0].join("b")]), ["b"], "a folder that is named is taken");
+        w.record("narrow", |r| (r.link, r.started_utc) = ("wan".into(), "2025-04-01T00:00:00Z".into()));
+        assert_eq!(names(&w.args().records), ["c", "a", "narrow"], "another link displaces nothing");
     }
 
     #[test]
