@@ -63,20 +63,19 @@ mod tests {
 
     #[test]
     fn the_published_thresholds_and_powers() {
-        let tests: [(f64, usize, usize, &[(f64, f64)]); 4] = [
-            (0.98, 100, 93, &[(0.95, 0.87), (0.90, 0.21), (0.80, 2.8e-4)]),
-            (0.98, 500, 479, &[(0.95, 0.24), (0.90, 1.2e-6)]),
-            (0.76, 100, 62, &[(0.65, 0.77), (0.50, 0.010)]),
-            (0.76, 1000, 718, &[(0.70, 0.11), (0.65, 2.7e-6)]),
-        ];
-        for (honest, public, threshold, powers) in tests {
+        for (honest, public, threshold, powers) in [
+            (0.98, 100, 93, vec![(0.95, 0.87), (0.90, 0.21), (0.80, 2.8e-4)]),
+            (0.98, 500, 479, vec![(0.95, 0.24), (0.90, 1.2e-6)]),
+            (0.76, 100, 62, vec![(0.65, 0.77), (0.50, 0.010)]),
+            (0.76, 1000, 718, vec![(0.70, 0.11), (0.65, 2.7e-6)]),
+        ] {
             let test = AccuracyTest::for_honest(public, honest, 1e-3).unwrap();
             assert_eq!(test, AccuracyTest { public, threshold });
             assert!(1.0 - test.pass_probability(honest) <= 1e-3);
             let stricter = AccuracyTest { threshold: threshold + 1, ..test };
             assert!(1.0 - stricter.pass_probability(honest) > 1e-3);
             for (worse, passes) in powers {
-                let is = test.pass_probability(*worse);
+                let is = test.pass_probability(worse);
                 assert!((is / passes - 1.0).abs() < 0.05, "T={public}, accuracy {worse}: {is} instead of {passes}");
             }
         }

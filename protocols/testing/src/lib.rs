@@ -7,6 +7,7 @@
 //! - [`hostile_wire`]: broken and hostile streams, which an honest party must survive with an error.
 //! - [`cheats`]: servers that deviate.
 //! - [`detection`]: how often a protocol catches them.
+//! - [`mix_and_check`]: whether a wrapper catches cheating servers as often as theory says, over any protocol.
 //!
 //! Checks return a [`Failure`] that says what was seen; a test unwraps it.
 
@@ -18,6 +19,7 @@ pub mod digest;
 mod failure;
 pub mod graphs;
 pub mod hostile_wire;
+pub mod mix_and_check;
 pub mod pair;
 
 pub use cost::{declared_cost_matches, rounds_do_not_grow};

@@ -25,7 +25,7 @@ pub enum HowMany {
 pub enum CheatName {
     /// [`Cheat::OtherModel`] if it concerns all, [`Cheat::OtherModelAt`] if not.
     OtherModel(HowMany),
-    /// [`Cheat::OtherBias`] with offsets drawn once.
+    /// [`Cheat::OtherBias`] with offsets between -8 and 8, drawn once.
     OtherBias(HowMany),
     /// [`Cheat::FlipLabel`] to one class, drawn once.
     FlipLabel(HowMany),
@@ -57,7 +57,7 @@ impl CheatName {
             Self::OtherModel(HowMany::All) => Cheat::OtherModel(Arc::clone(other)),
             Self::OtherModel(many) => Cheat::OtherModelAt(Arc::clone(other), many.positions(inferences, seed)),
             Self::OtherBias(many) => {
-                let reach = 1i64 << (graph.signed_bits(graph.nodes().len()) - 3);
+                let reach = graph.format().encode(8.0);
                 let bias = (0..graph.classes()).map(|_| rng.random_range(-reach..reach)).collect();
                 Cheat::OtherBias(bias, many.positions(inferences, seed))
             }
