@@ -340,7 +340,7 @@ mod tests {
         let before = fs::read(dir.join(PHASES_CSV)).unwrap();
         // The phases of run 3 arrived, its own row only in part.
         let (run, phases) = samples::run("cheetah", "lan", 3);
-        let mut cut = lines(&[run.clone()]).unwrap();
+        let mut cut = lines(std::slice::from_ref(&run)).unwrap();
         cut.truncate(cut.len() / 2);
         let add = |name: &str, bytes: &[u8]| {
             OpenOptions::new().append(true).open(dir.join(name)).unwrap().write_all(bytes).unwrap();

@@ -188,6 +188,16 @@ pub(crate) fn cells(folders: &[Folder]) -> Vec<Cell<'_>> {
     cells
 }
 
+/// Of each protocol, model and link the smallest batch, and every plan of Fusion: what a reader wants to see first.
+pub(crate) fn smallest_loads<'c, 'a>(cells: &[&'c Cell<'a>]) -> Vec<&'c Cell<'a>> {
+    let place = |c: &Cell<'a>| (&c.setting().protocol, &c.setting().model, &c.setting().link);
+    let smallest = |c: &&&Cell<'a>| {
+        let mut same = cells.iter().filter(|o| place(o) == place(c));
+        c.is_fusion() || same.all(|o| o.setting().queries >= c.setting().queries)
+    };
+    cells.iter().filter(smallest).copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +256,18 @@ mod tests {
         assert_eq!(c.per_query(Metric::Bytes).unwrap().median, raw * 2660.0 / 32.0 / 512.0);
         assert_eq!(c.total(Metric::SetupBytes).unwrap().median, 10_000.0, "set-up happens once");
         assert_eq!((c.load().as_str(), c.method().as_str()), ("R=512, B=5, T=100", "composed (32 of 2,660)"));
+    }
+
+    #[test]
+    fn larger_batches_come_second_and_plans_do_not() {
+        let mut f = folder("a", &["cheetah", "plain"], 1);
+        samples::add(&mut f, samples::batch("cheetah", "lan", 8, 1));
+        samples::add(&mut f, samples::batch("cheetah", "wan", 8, 1));
+        samples::add(&mut f, samples::composed(1));
+        let folders = [f];
+        let all = cells(&folders);
+        let loads: Vec<_> = smallest_loads(&all.iter().collect::<Vec<_>>()).iter().map(|c| c.load()).collect();
+        assert_eq!(loads, ["batch 1", "batch 1", "R=512, B=5, T=100", "batch 8"]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::check::{self, Severity};
 use crate::record::{Folder, RUNS_CSV};
-use cells::{Cell, cells};
+use cells::{Cell, cells, smallest_loads};
 use paper::Others;
 use plot::Figure;
 use table::Detail;
@@ -76,7 +76,12 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     }
     let shaped: Vec<_> = all.iter().filter(|c| c.setting().link_means != "none").cloned().collect();
     let front = if shaped.is_empty() { &all } else { &shaped };
-    let texts = [("headline", headline(&folders, front, &command)), ("amortised", table::amortised(front))];
+    let first: Vec<_> = smallest_loads(&front.iter().collect::<Vec<_>>()).into_iter().cloned().collect();
+    let shown = |kind: &str| pictures(args, &figures, kind, front);
+    let texts = [
+        ("headline", format!("{}\n\n{}", headline(&folders, &first, &command), shown("time"))),
+        ("amortised", format!("{}\n{}", table::amortised(front), shown("amortised"))),
+    ];
     splice::splice_file(&args.readme, &texts)?;
     println!("{}: headline tables", args.readme.display());
     Ok(())
@@ -176,6 +181,18 @@ fn headline(folders: &[Folder], all: &[Cell<'_>], command: &str) -> String {
     )
 }
 
+/// The figures of a kind, one a model, if they can be reached from the page.
+fn pictures(args: &ReportArgs, figures: &[Figure], kind: &str, cells: &[Cell<'_>]) -> String {
+    let beside = args.readme.parent().unwrap_or(Path::new(""));
+    let Ok(out) = args.out.strip_prefix(beside) else { return String::new() };
+    let models: BTreeSet<_> = cells.iter().map(|c| plot::file_name(&[kind, &c.setting().model])).collect();
+    let mut text = String::new();
+    for f in figures.iter().filter(|f| models.contains(&f.name)) {
+        let _ = writeln!(text, "![{}]({}/{}.svg)\n", f.caption, out.display(), f.name);
+    }
+    text
+}
+
 fn index(folders: &[Folder], all: &[Cell<'_>], figures: &[Figure], cautions: &[String]) -> String {
     let mut out = String::from("# Report\n\n");
     let _ = writeln!(out, "{}", table::provenance(folders, all));
@@ -253,6 +270,11 @@ mod tests {
         let readme = w.text("README.md");
         assert!(readme.contains("| cheetah") && readme.contains("Made by `bench report --records "), "{readme}");
         assert!(readme.contains("composed (32 of 2,660)") && readme.contains("-40.97"), "{readme}");
+        assert!(readme.contains("(report/time-mnist-cnn4.svg)"), "{readme}");
+        assert!(
+            readme.contains("(report/amortised-mnist-cnn4.svg)") && !readme.contains("fusion-soundness"),
+            "{readme}"
+        );
         let index = w.text("report/README.md");
         for name in ["time-mnist-cnn4", "amortised-mnist-cnn4", "bytes-cheetah-mnist-cnn4", "fusion-soundness"] {
             assert!(index.contains(&format!("({name}.svg)")), "{name}");
@@ -264,6 +286,14 @@ mod tests {
         let figure = w.text("report/time-mnist-cnn4.svg");
         run(&w.args()).unwrap();
         assert_eq!((w.text("README.md"), w.text("report/time-mnist-cnn4.svg")), (readme, figure));
+    }
+
+    #[test]
+    fn the_pages_of_the_repository_have_the_markers() {
+        let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+        for name in ["headline", "amortised"] {
+            splice::splice(&readme, name, "x").unwrap();
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::axis::{Axis, Spacing};
 use super::canvas::{Align, Drawing, INK, Marker, PALETTE, Type, text_width};
 use super::panel::{Frame, Key, MARGIN, base_line, horizontal_axis, legend, swatch, title, value_axis, whisker};
-use crate::report::cells::{Cell, MIB, Metric, SECOND};
+use crate::report::cells::{Cell, MIB, Metric, SECOND, smallest_loads};
 use crate::report::markdown::{bytes as in_bytes, duration};
 use crate::report::operators::{grouped, lines};
 use crate::stats::Summary;
@@ -34,13 +34,8 @@ fn link_setting(cell: &Cell<'_>) -> String {
 /// Time of one query: a group of bars for each link, a bar for each protocol at its smallest batch or at each plan.
 /// Nothing if there is nothing to show.
 pub(crate) fn time(cells: &[&Cell<'_>]) -> Option<Drawing> {
-    let smallest = |c: &&&Cell<'_>| {
-        let same =
-            |o: &&&Cell<'_>| o.setting().protocol == c.setting().protocol && o.setting().link == c.setting().link;
-        c.is_fusion() || cells.iter().filter(same).all(|o| o.setting().queries >= c.setting().queries)
-    };
-    let shown: Vec<&Cell<'_>> =
-        cells.iter().filter(|c| c.per_query(Metric::Wall).is_some()).filter(smallest).copied().collect();
+    let mut shown = smallest_loads(cells);
+    shown.retain(|c| c.per_query(Metric::Wall).is_some());
     let name = |c: &Cell<'_>| {
         let composed = if c.is_measured() { "" } else { " (composed)" };
         format!("{}, {}{composed}", c.setting().protocol, c.load())

@@ -55,8 +55,8 @@ pub(crate) fn write(cells: &[Cell<'_>], dir: &Path) -> Result<Vec<Figure>> {
     Ok(written)
 }
 
-/// Letters, digits and dashes.
-fn file_name(parts: &[&str]) -> String {
+/// The name of a figure's files: letters, digits and dashes.
+pub(crate) fn file_name(parts: &[&str]) -> String {
     let dashed = parts.join("-").replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     dashed.split('-').filter(|s| !s.is_empty()).collect::<Vec<_>>().join("-")
 }
