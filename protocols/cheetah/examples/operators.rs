@@ -22,7 +22,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for k in 0..repetitions {
         let start = Instant::now();
         let run = run_pair(&protocol, &model, &queries, Options::default(), Seeds::from_number(k))?;
-        println!("batch {n}: {:.3} s in all, set-up included; bytes and rounds as the client sees them", start.elapsed().as_secs_f64());
+        println!(
+            "batch {n}: {:.3} s in all, set-up included; bytes and rounds as the client sees them",
+            start.elapsed().as_secs_f64()
+        );
         println!("{:<8} {:<18} {:>9} {:>12} {:>12} {:>7}", "phase", "operator", "ms", "up B", "down B", "rounds");
         let mut sum = (0, 0);
         for e in &run.client_entries {
