@@ -32,7 +32,7 @@ build: needs ## the program: target/release/bench
 	$(CARGO) build --release -p si-harness
 
 bench-smoke: build ## a tiny network over loopback: does everything run? (seconds)
-	$(BENCH) run smoke
+	$(BENCH) run smoke --records $(TARGET)/smoke
 
 bench-lan: build ## the MNIST network over an emulated LAN, then the report (minutes)
 	$(BENCH) run mnist-lan

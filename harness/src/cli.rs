@@ -1,13 +1,13 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use si_wire::Role;
 
 use crate::experiment::Overrides;
-use crate::{check, commands, orchestrate, party};
+use crate::{check, commands, orchestrate, party, report};
 
 /// Exit code after Ctrl-C, as shells have it.
 const STOPPED: u8 = 130;
@@ -29,7 +29,7 @@ enum Command {
     /// Play one role of a repetition (`run` starts these itself; by hand for two machines)
     Party(PartyArgs),
     /// Make tables and figures from records, and put the headline tables into README.md
-    Report(ReportArgs),
+    Report(report::ReportArgs),
     /// Check that a record folder is whole and consistent
     Check(CheckArgs),
     /// Measure what an emulated link really gives
@@ -88,6 +88,16 @@ impl RunArgs {
             batch: self.batch,
         }
     }
+
+    /// The command that does the rest of a run that was stopped.
+    pub(crate) fn rest(&self, folder: &Path) -> String {
+        let numbers =
+            [("--repeat", self.repeat.map(|n| n.to_string())), ("--batch", self.batch.map(|n| n.to_string()))];
+        let names = [("--protocol", &self.protocol), ("--model", &self.model), ("--link", &self.link)];
+        let names = names.map(|(option, value)| (option, value.as_ref().map(|v| format!("'{v}'"))));
+        let options = names.into_iter().chain(numbers).filter_map(|(o, v)| v.map(|v| format!(" {o} {v}")));
+        format!("bench run {}{} --resume {}", self.experiment, options.collect::<String>(), folder.display())
+    }
 }
 
 #[derive(Args)]
@@ -101,13 +111,6 @@ struct PartyArgs {
     /// Where the server listens and the client connects, in place of the job's address
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
-}
-
-#[derive(Args)]
-struct ReportArgs {
-    /// Record folders, or folders of them
-    #[arg(value_name = "DIR", default_value = orchestrate::RECORDS)]
-    folders: Vec<PathBuf>,
 }
 
 #[derive(Args)]
@@ -170,7 +173,7 @@ pub(crate) fn main() -> ExitCode {
         }),
         Command::Party(args) => party::run(&args.job, args.role, args.address.as_deref())
             .map(|good| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        Command::Report(args) => commands::report(&args.folders).map(|()| ExitCode::SUCCESS),
+        Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(&args.folder).map(|()| ExitCode::SUCCESS),
         Command::Probe(args) => commands::probe(&args).map(|()| ExitCode::SUCCESS),
         Command::Cost(args) => commands::cost(&args).map(|()| ExitCode::SUCCESS),

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use si_api::{Cost, Options};
+use si_fusion::Plan;
 use si_netem::{Effort, Profile};
 
 use crate::cli::{CostArgs, ListArgs, ProbeArgs, RunArgs, SoundnessArgs};
 use crate::experiment::Experiment;
-use crate::{inputs, orchestrate, registry};
+use crate::{inputs, orchestrate, registry, report};
 
 /// How `bench run` ended.
 pub(crate) enum End {
@@ -39,10 +40,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<End> {
     let summary = orchestrate::run(&experiment, &args.records, args.resume.as_deref(), &stop)?;
     let folder = summary.folder.display();
     if summary.stopped {
-        eprintln!("stopped after {} rows; the rest: bench run {} --resume {folder}", summary.written, args.experiment);
+        eprintln!("stopped after {} rows; the rest: {}", summary.written, args.rest(&summary.folder));
         return Ok(End::Stopped);
     }
-    print(&format!("records: {folder}"))?;
+    print(&format!("\n{}\nrecords: {folder}", report::totals(&summary.folder)?.trim_end()))?;
     if summary.failed > 0 {
         let (failed, written) = (summary.failed, summary.written);
         eprintln!(
@@ -149,7 +150,7 @@ pub(crate) fn probe(args: &ProbeArgs) -> Result<()> {
 pub(crate) fn cost(args: &CostArgs) -> Result<()> {
     ensure!(args.batch > 0, "--batch must be at least 1");
     let graph = si_models::zoo::graph(&args.model)?;
-    let protocol = registry::standalone(&args.protocol)?;
+    let protocol = registry::standalone(&args.protocol, Options::default())?;
     let lines = protocol.cost(&graph, args.batch, Options::default())?;
     let total = lines.iter().fold(Cost::default(), |sum, l| sum.plus(l.cost));
     if args.json {
@@ -176,6 +177,34 @@ pub(crate) fn cost(args: &CostArgs) -> Result<()> {
     print(&row("all", "", &total))
 }
 
+/// `bench soundness`.
+///
+/// # Errors
+/// If the numbers make no plan.
+pub(crate) fn soundness(args: &SoundnessArgs) -> Result<()> {
+    let plan = Plan::new(args.queries, args.copies, args.public, args.tolerance)?;
+    let bound = plan.bound();
+    if args.json {
+        return print(&serde_json::to_string_pretty(&json!({
+            "queries": plan.queries(),
+            "copies": plan.copies(),
+            "public": plan.public(),
+            "tolerance": plan.tolerance(),
+            "inferences": plan.inferences(),
+            "amortised": plan.amortised(),
+            "log2_probability": bound.log2_probability,
+            "corrupted": bound.corrupted,
+        }))?);
+    }
+    print(&format!(
+        "{plan}: {} inferences, {:.3} a query\na cheating server escapes with probability at most 2^{:.2}, by corrupting {} of them",
+        plan.inferences(),
+        plan.amortised(),
+        bound.log2_probability,
+        bound.corrupted
+    ))
+}
+
 /// Adds the fields of one object to another.
 fn merge(into: &mut Value, from: Value) {
     if let (Value::Object(a), Value::Object(b)) = (into, from) {
@@ -186,10 +215,4 @@ fn merge(into: &mut Value, from: Value) {
 /// A line on standard output; a reader that has gone away is an error, not a panic.
 fn print(text: &str) -> Result<()> {
     writeln!(std::io::stdout().lock(), "{text}").context("standard output")
-}
-pub(crate) fn soundness(_args: &SoundnessArgs) -> Result<()> {
-    anyhow::bail!("fusion is not there")
-}
-pub(crate) fn report(_f: &[std::path::PathBuf]) -> Result<()> {
-    anyhow::bail!("fusion is not there")
 }

@@ -7,6 +7,7 @@ use ndarray::{Array3, Array4, Axis};
 use rand::{RngExt, SeedableRng};
 use si_api::Graph;
 use si_datasets::{Dataset, permutation};
+use si_fusion::PublicSamples;
 
 use crate::job::{Job, PublicSample};
 
@@ -29,7 +30,7 @@ pub(crate) struct Inputs {
     /// The queries, encoded.
     pub(crate) queries: Vec<Array3<i64>>,
     /// Public samples, encoded, with the labels that are known.
-    pub(crate) public: Vec<(Array3<i64>, usize)>,
+    pub(crate) public: PublicSamples,
 }
 
 /// The client's inputs.
@@ -40,9 +41,9 @@ pub(crate) fn load(job: &Job, graph: &Graph) -> Result<Inputs> {
     let source = Source::open(&job.dataset)?;
     let queries = split(&source.images(graph, &job.queries)?);
     let positions: Vec<_> = job.public.iter().map(|p| p.position).collect();
-    let labels = job.public.iter().map(|p| p.label);
-    let public = split(&source.images(graph, &positions)?).into_iter().zip(labels).collect();
-    Ok(Inputs { queries, public })
+    let labels = job.public.iter().map(|p| p.label).collect();
+    let inputs = split(&source.images(graph, &positions)?);
+    Ok(Inputs { queries, public: PublicSamples { inputs, labels } })
 }
 
 fn split(images: &Array4<i64>) -> Vec<Array3<i64>> {

@@ -28,6 +28,9 @@ pub(crate) struct Job {
     /// Fusion's public samples.
     #[serde(default)]
     pub(crate) public: Vec<PublicSample>,
+    /// How far honest scores may be from the exact ones, by which Fusion compares copies; a public parameter.
+    #[serde(default)]
+    pub(crate) score_tolerance_ulp: Option<u64>,
     /// What the parties agree on.
     pub(crate) options: Options,
     /// Link profile.

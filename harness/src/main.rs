@@ -22,6 +22,7 @@ mod verify;
 // The reporting half.
 mod check;
 mod record;
+mod report;
 mod stats;
 
 fn main() -> std::process::ExitCode {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use si_api::Model;
+use si_api::{Model, Rounding};
 use si_netem::Profile;
 
 use crate::experiment::{Cell, Experiment, Load};
@@ -16,7 +16,7 @@ use crate::job::Job;
 use crate::progress::Progress;
 use crate::record::{Folder, Method, Recorder, Status};
 use crate::row::{self, Facts};
-use crate::verify::{Oracle, Verdict, rounding};
+use crate::verify::{Oracle, Verdict};
 use crate::{machine, registry, spawn};
 
 /// Where records go unless the command line says otherwise.
@@ -60,8 +60,9 @@ pub(crate) fn run(
     let mut recorder = match resume {
         None => Recorder::create_under(records, &machine::describe(), commit, &text)?,
         Some(folder) => {
+            let recorder = Recorder::resume(folder, &text)?;
             same_code(folder)?;
-            Recorder::resume(folder, &text)?
+            recorder
         }
     };
     let todo: Vec<(u64, &Cell)> = order(&cells).filter(|(r, c)| !recorder.has(&run_id(c, *r))).collect();
@@ -176,7 +177,11 @@ impl Stage {
 
     /// What is known of a repetition before it is run.
     fn facts(&mut self, experiment: &Experiment, cell: &Cell, repetition: u64) -> Result<Facts> {
-        let card = registry::card(&cell.protocol)?;
+        let plan = match &cell.load {
+            Load::Batch(_) => None,
+            Load::Plan(p) => Some(p),
+        };
+        let card = registry::card(&cell.protocol, experiment.options, plan)?;
         Ok(Facts {
             run_id: run_id(cell, repetition),
             experiment: experiment.name.clone(),
@@ -193,6 +198,7 @@ impl Stage {
             started_utc: crate::record::utc_now(),
             load_avg_milli: machine::load_avg_milli(),
             threads: u64::from(spawn::THREADS),
+            lanes: u64::from(experiment.lanes),
         })
     }
 
@@ -221,7 +227,7 @@ impl Stage {
         let verdict = match outcome.client() {
             Some(client) if outcome.status == Status::Ok => {
                 let revealed = experiment.options.reveal == si_api::Reveal::Scores;
-                let rounding = rounding(registry::card(&job.protocol)?.rounding, experiment.options);
+                let rounding = facts.card.rounding;
                 let source = &self.source;
                 let (oracle, _) = self
                     .oracles
@@ -255,6 +261,7 @@ impl Stage {
             dataset: experiment.dataset.clone(),
             queries: draw.queries,
             public: draw.public,
+            score_tolerance_ulp: (facts.card.rounding == Rounding::OneBit).then(|| oracle.tolerance_ulp()),
             options: experiment.options,
             link: cell.link.clone(),
             lanes: experiment.lanes,

@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use rand::TryRng;
 use si_api::{Answer, Channel, Graph, Meter, Party, Phase, Role, Seed};
+use si_fusion::PublicSamples;
 use si_netem::{Effort, Link, Profile};
 use si_wire::{TcpTransport, Transport};
 
 use crate::agree::{Agreement, barrier, hello, short_hash};
 use crate::inputs::{self, Inputs};
 use crate::job::{Event, Failure, Job, LinkSeen, PartyReport};
-use crate::{machine, registry};
+use crate::machine;
+use crate::registry::{self, FusionRun};
 
 /// Connections besides the protocol's lanes: one for agreement and barriers, which is not shaped, and one for the
 /// probe, so that it warms up no lane (agreement).
@@ -73,7 +75,7 @@ fn server(job: &Job) -> Result<PartyReport> {
 
     enter("load")?;
     let model = si_models::zoo::model(&job.model)?;
-    let protocol = registry::for_server(&job.protocol, job.plan.as_ref())?;
+    let protocol = registry::protocol(&job.protocol, job.options, fusion(job, None))?;
     let graph = Arc::clone(model.graph());
     let connect = Duration::from_secs(job.connect_timeout_s);
     let mut session = Session::open(job, Role::Server(0), Role::Client, &graph, || {
@@ -94,7 +96,7 @@ fn client(job: &Job) -> Result<PartyReport> {
     enter("load")?;
     let graph = si_models::zoo::graph(&job.model)?;
     let Inputs { queries, public } = inputs::load(job, &graph)?;
-    let protocol = registry::for_client(&job.protocol, job.plan.as_ref(), public)?;
+    let protocol = registry::protocol(&job.protocol, job.options, fusion(job, Some(public)))?;
     let address = resolve(&job.address)?;
     let connect = Duration::from_secs(job.connect_timeout_s);
     let mut session = Session::open(job, Role::Client, Role::Server(0), &graph, || {
@@ -107,6 +109,12 @@ fn client(job: &Job) -> Result<PartyReport> {
     let answers = session.time(Phase::Online, || client.online(&queries))?;
     drop(client);
     session.finish(answers)
+}
+
+/// What the job says of Fusion, if it has a plan.
+fn fusion(job: &Job, public: Option<PublicSamples>) -> Option<FusionRun<'_>> {
+    let plan = job.plan.as_ref()?;
+    Some(FusionRun { plan, score_tolerance_ulp: job.score_tolerance_ulp, public })
 }
 
 /// A party that is connected and has agreed.

@@ -3,45 +3,192 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use ndarray::Array3;
-use si_api::{Card, Protocol};
+use si_api::{Adversary, Card, Options, Protocol};
+use si_cheetah::Cheetah;
+use si_fusion::{Fusion, Plan, PublicSamples};
+use si_plain::PlainInsecure;
 
 use crate::experiment::FusionPlan;
 
-type Make = fn() -> Arc<dyn Protocol>;
+type Make = fn(Options) -> Arc<dyn Protocol>;
 
 /// Protocols that stand by themselves.
-const PROTOCOLS: &[(&str, Make)] = &[("plain", || Arc::new(si_plain::PlainInsecure::new()))];
+const PROTOCOLS: &[(&str, Make)] =
+    &[("plain", |_| Arc::new(PlainInsecure::new())), ("cheetah", |o| Arc::new(Cheetah::new(o.truncation)))];
 
-pub(crate) fn is_planned(name: &str) -> bool {
-    name.starts_with("fusion(")
+/// What a name is made of.
+enum Name<'a> {
+    Alone(Make),
+    Fusion(&'a str),
 }
+
+fn parse(name: &str) -> Result<Name<'_>> {
+    if let Some((_, make)) = PROTOCOLS.iter().find(|(n, _)| *n == name) {
+        return Ok(Name::Alone(*make));
+    }
+    let inner = name.strip_prefix("fusion(").and_then(|rest| rest.strip_suffix(')'));
+    match inner.map(parse) {
+        Some(Ok(Name::Alone(_))) => Ok(Name::Fusion(&name["fusion(".len()..name.len() - 1])),
+        Some(Ok(Name::Fusion(_))) => {
+            bail!("protocol '{name}': Fusion mixes queries once, there is nothing to mix twice")
+        }
+        Some(Err(e)) => Err(e),
+        None => {
+            let known: Vec<_> = PROTOCOLS.iter().map(|(n, _)| *n).collect();
+            bail!("unknown protocol '{name}': choose one of {}, or fusion(...) of one of them", known.join(", "))
+        }
+    }
+}
+
+/// Checks a name.
+///
+/// # Errors
+/// If it names no protocol; the error lists those that there are.
 pub(crate) fn check(name: &str) -> Result<()> {
-    if PROTOCOLS.iter().any(|p| p.0 == name) { Ok(()) } else { bail!("unknown protocol '{name}': choose one of") }
+    parse(name).map(drop)
 }
-pub(crate) fn card(name: &str) -> Result<Card> {
-    Ok(for_server(name, None)?.card().clone())
+
+/// Whether a protocol of this name runs by a plan of Fusion.
+pub(crate) fn is_planned(name: &str) -> bool {
+    matches!(parse(name), Ok(Name::Fusion(_)))
 }
+
+/// The protocol inside of a wrapper.
+///
+/// # Errors
+/// If there is none of this name, or it wraps nothing.
 pub(crate) fn inner(name: &str) -> Result<&str> {
-    bail!("{name}")
+    match parse(name)? {
+        Name::Fusion(inner) => Ok(inner),
+        Name::Alone(_) => bail!("protocol '{name}' wraps no other"),
+    }
 }
-pub(crate) fn plan(_plan: &FusionPlan) -> Result<()> {
-    Ok(())
+
+/// A plan as Fusion takes it.
+///
+/// # Errors
+/// If its numbers make no sense, or it is weaker than it says.
+pub(crate) fn plan(plan: &FusionPlan) -> Result<Plan> {
+    let whole = Plan::new(plan.queries, plan.copies, plan.public, plan.tolerance)?;
+    whole.secure(plan.security_bits)?;
+    Ok(plan.chunk.map_or(Ok(whole), |c| whole.in_chunks(c))?)
 }
-pub(crate) fn for_server(name: &str, _plan: Option<&FusionPlan>) -> Result<Arc<dyn Protocol>> {
-    check(name)?;
-    Ok(PROTOCOLS[0].1())
+
+/// The protocol of this name that needs no plan.
+///
+/// # Errors
+/// If there is none, or it needs one.
+pub(crate) fn standalone(name: &str, options: Options) -> Result<Arc<dyn Protocol>> {
+    match parse(name)? {
+        Name::Alone(make) => Ok(make(options)),
+        Name::Fusion(inner) => {
+            bail!("protocol '{name}' runs by a plan: ask for '{inner}' and multiply by the plan's inferences")
+        }
+    }
 }
-pub(crate) fn for_client(
-    name: &str,
-    plan: Option<&FusionPlan>,
-    _public: Vec<(Array3<i64>, usize)>,
-) -> Result<Arc<dyn Protocol>> {
-    for_server(name, plan)
+
+/// The protocol of this name, with what the run says of Fusion if it is that.
+///
+/// # Errors
+/// If there is none of this name, Fusion's part is missing or superfluous, or the inner protocol does not offer what
+/// Fusion relies on.
+pub(crate) fn protocol(name: &str, options: Options, run: Option<FusionRun<'_>>) -> Result<Arc<dyn Protocol>> {
+    let (inner, run) = match (parse(name)?, run) {
+        (Name::Alone(make), None) => return Ok(make(options)),
+        (Name::Alone(_), Some(_)) => bail!("protocol '{name}' takes no plan"),
+        (Name::Fusion(_), None) => bail!("protocol '{name}' needs a plan"),
+        (Name::Fusion(inner), Some(run)) => (standalone(inner, options)?, run),
+    };
+    let mut fusion = over(inner, run.plan)?;
+    if let Some(tolerance) = run.score_tolerance_ulp {
+        fusion = fusion.with_score_tolerance(tolerance);
+    }
+    if let Some(public) = run.public {
+        fusion = fusion.with_public(public)?;
+    }
+    Ok(Arc::new(fusion))
 }
+
+/// What a run says of Fusion.
+pub(crate) struct FusionRun<'a> {
+    /// The plan.
+    pub(crate) plan: &'a FusionPlan,
+    /// How far honest scores may be from the exact ones.
+    pub(crate) score_tolerance_ulp: Option<u64>,
+    /// The client's public samples.
+    pub(crate) public: Option<PublicSamples>,
+}
+
+/// Fusion over a protocol. Over the insecure reference it is as insecure, and its card says so.
+fn over(inner: Arc<dyn Protocol>, plan: &FusionPlan) -> Result<Fusion> {
+    let checked = self::plan(plan)?;
+    if inner.card().adversary == Adversary::Insecure {
+        return Ok(Fusion::insecure_over_anything(inner, checked));
+    }
+    Ok(Fusion::new(inner, checked, plan.security_bits)?)
+}
+
+/// The card of a protocol; Fusion's speaks of the plan.
+///
+/// # Errors
+/// As [`protocol`].
+pub(crate) fn card(name: &str, options: Options, plan: Option<&FusionPlan>) -> Result<Card> {
+    let run = plan.map(|plan| FusionRun { plan, score_tolerance_ulp: None, public: None });
+    Ok(protocol(name, options, run)?.card().clone())
+}
+
+/// The cards of all protocols, and of Fusion with its default plan over each of them.
+///
+/// # Errors
+/// Never, as long as the tests pass.
 pub(crate) fn cards() -> Result<Vec<Card>> {
-    PROTOCOLS.iter().map(|(n, _)| card(n)).collect()
+    let (options, plan) = (Options::default(), FusionPlan::default());
+    let alone = PROTOCOLS.iter().map(|(n, _)| card(n, options, None));
+    let wrapped = PROTOCOLS.iter().map(|(n, _)| card(&format!("fusion({n})"), options, Some(&plan)));
+    alone.chain(wrapped).collect()
 }
-pub(crate) fn standalone(name: &str) -> Result<Arc<dyn Protocol>> {
-    for_server(name, None)
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused<T>(result: Result<T>) -> String {
+        format!("{:#}", result.err().expect("refused"))
+    }
+
+    #[test]
+    fn names_are_those_of_the_cards() {
+        let ids: Vec<_> = cards().unwrap().into_iter().map(|c| c.id).collect();
+        assert_eq!(ids, ["plain", "cheetah", "fusion(plain)", "fusion(cheetah)"]);
+        for id in &ids {
+            check(id).unwrap();
+            assert_eq!(is_planned(id), id.starts_with("fusion("));
+        }
+        assert_eq!(inner("fusion(cheetah)").unwrap(), "cheetah");
+    }
+
+    #[test]
+    fn unknown_and_senseless_names_are_refused() {
+        for name in ["", "Plain", "fusion", "fusion()", "fusion(plain", "fusion(x)", "plain(cheetah)"] {
+            let e = refused(check(name));
+            assert!(e.contains("unknown protocol") && e.contains("plain, cheetah"), "{name}: {e}");
+        }
+        assert!(refused(check("fusion(fusion(plain))")).contains("mix twice"));
+        assert!(refused(inner("plain")).contains("wraps no other"));
+        let options = Options::default();
+        assert!(refused(protocol("fusion(plain)", options, None)).contains("needs a plan"));
+        assert!(refused(card("plain", options, Some(&FusionPlan::default()))).contains("takes no plan"));
+    }
+
+    #[test]
+    fn weak_plans_are_refused_unless_they_say_so() {
+        let weak = FusionPlan { public: 4, tolerance: 1, ..FusionPlan::default() };
+        assert!(refused(plan(&weak)).contains("10.61 bits short"));
+        plan(&FusionPlan { security_bits: 29, ..weak.clone() }).unwrap();
+        let named =
+            card("fusion(cheetah)", Options::default(), Some(&FusionPlan { security_bits: 29, ..weak })).unwrap();
+        assert_eq!((named.statistical_bits, named.adversary), (29, Adversary::MaliciousServer));
+        let over_plain = card("fusion(plain)", Options::default(), Some(&FusionPlan::default())).unwrap();
+        assert_eq!(over_plain.adversary, Adversary::Insecure);
+    }
 }

@@ -26,6 +26,7 @@ pub(crate) struct Facts {
     pub(crate) started_utc: String,
     pub(crate) load_avg_milli: Option<u64>,
     pub(crate) threads: u64,
+    pub(crate) lanes: u64,
 }
 
 /// The row of a repetition that was run, and its phases.
@@ -155,6 +156,7 @@ fn before(facts: &Facts) -> RunRow {
         fusion_copies: of_plan(|p| p.copies),
         fusion_public: of_plan(|p| p.public),
         fusion_tolerance: of_plan(|p| p.tolerance),
+        fusion_chunk: plan.and_then(|p| p.chunk).map(|c| c as u64),
         reveal: word(&options.reveal),
         truncation: word(&options.truncation),
         link_means: profile.means.to_string(),
@@ -169,6 +171,7 @@ fn before(facts: &Facts) -> RunRow {
         rustc: machine::RUSTC.to_owned(),
         target_features: machine::features_in_use(),
         threads: facts.threads,
+        lanes: facts.lanes,
         placement: "same-host".to_owned(),
         load_avg_milli: facts.load_avg_milli,
         ..RunRow::default()
@@ -207,4 +210,129 @@ pub(crate) fn describe(row: &RunRow) -> String {
         line += "  LINK NOT AS SET";
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::Experiment;
+    use crate::job::{EntryLine, LinkSeen};
+    use crate::spawn::Outcome;
+    use crate::verify::Verdict;
+
+    fn facts(protocol: &str, link: &str) -> Facts {
+        let experiment = Experiment::find("smoke").unwrap();
+        let mut cell = experiment.cells().into_iter().find(|c| c.protocol == protocol).unwrap();
+        cell.link = link.to_owned();
+        let plan = if let Load::Plan(p) = &cell.load { Some(p.clone()) } else { None };
+        Facts {
+            run_id: format!("{}#1", cell.name()),
+            experiment: "smoke".to_owned(),
+            card: crate::registry::card(protocol, experiment.options, plan.as_ref()).unwrap(),
+            cell,
+            repetition: 1,
+            dataset: "random".to_owned(),
+            options: experiment.options,
+            profile: Profile::named(link).unwrap(),
+            seed: 7,
+            model_hash: "aa".to_owned(),
+            data_hash: "bb".to_owned(),
+            started_utc: "2025-01-31T12:00:00Z".to_owned(),
+            load_avg_milli: None,
+            lanes: 1,
+            threads: 1,
+        }
+    }
+
+    fn report(role: &str, phase_bytes: &[(&str, u64)]) -> PartyReport {
+        let entry = |(phase, bytes): &(&str, u64)| EntryLine {
+            phase: (*phase).to_owned(),
+            operator: "x".to_owned(),
+            calls: 1,
+            wall_ns: 5,
+            cpu_ns: 3,
+            sent_bytes: *bytes,
+            recv_bytes: 1,
+            messages: 1,
+            rounds: 2,
+        };
+        PartyReport {
+            role: role.to_owned(),
+            agreement: "cc".to_owned(),
+            setup_wall_ns: 10,
+            offline_wall_ns: 20,
+            online_wall_ns: 30,
+            run_wall_ns: 55,
+            entries: phase_bytes.iter().map(entry).collect(),
+            ..PartyReport::default()
+        }
+    }
+
+    fn end(reports: Vec<PartyReport>, verdict: Verdict) -> End {
+        let (reason, accused, stderr) = (String::new(), String::new(), String::new());
+        End { outcome: Outcome { status: Status::Ok, reason, accused, reports, stderr }, verdict: Some(verdict) }
+    }
+
+    #[test]
+    fn times_are_maxima_and_traffic_is_by_part_of_the_run() {
+        let phases = [("setup", 100), ("offline", 7), ("online", 8), ("verify", 9)];
+        let server = PartyReport { online_wall_ns: 40, ..report("server", &phases[..3]) };
+        let (row, rows) =
+            of(&facts("plain", "loopback"), &end(vec![server, report("client", &phases)], Verdict::default()));
+        assert_eq!((row.setup_wall_ns, row.offline_wall_ns, row.run_wall_ns), (Some(10), Some(20), Some(55)));
+        // The client's 30 contain 5 of checks.
+        assert_eq!((row.online_wall_ns, row.verify_wall_ns), (Some(40), Some(5)));
+        assert_eq!(
+            (row.client_setup_sent_bytes, row.client_sent_bytes, row.server_sent_bytes),
+            (Some(100), Some(24), Some(15))
+        );
+        assert_eq!(
+            (row.setup_rounds, row.rounds, row.client_cpu_ns, row.server_cpu_ns),
+            (Some(2), Some(6), Some(9), Some(6))
+        );
+        assert_eq!((rows.len(), row.options_hash.as_str()), (7, "cc"));
+        assert!(rows.iter().all(|p| p.run_id == row.run_id));
+    }
+
+    #[test]
+    fn wrong_answers_and_missing_parties_do_not_pass_as_good_rows() {
+        let both = || vec![report("server", &[]), report("client", &[])];
+        let wrong = Verdict { checked: 2, wrong: Some("answer 1".to_owned()), ..Verdict::default() };
+        let (row, _) = of(&facts("plain", "loopback"), &end(both(), wrong));
+        assert_eq!((row.status, row.reason.as_str(), row.labels_checked), (Status::Wrong, "answer 1", Some(2)));
+        let (row, _) = of(&facts("plain", "loopback"), &end(vec![report("server", &[])], Verdict::default()));
+        assert_eq!((row.run_wall_ns, row.server_sent_bytes), (None, None), "half a run has no figures");
+    }
+
+    #[test]
+    fn the_gate_speaks_of_shaped_links_only() {
+        let gate = |link: &str, complaints: &[&str]| {
+            let complaints = complaints.iter().map(ToString::to_string).collect();
+            let seen = LinkSeen { rtt_p50_us: 300, complaints, ..LinkSeen::default() };
+            let client = PartyReport { link_seen: Some(seen), ..report("client", &[]) };
+            of(&facts("plain", link), &end(vec![client], Verdict::default())).0
+        };
+        assert_eq!(gate("lan", &[]).link_gate, LinkGate::Pass);
+        assert_eq!(gate("lan", &["slow"]).link_gate, LinkGate::Fail);
+        let loopback = gate("loopback", &[]);
+        assert_eq!(
+            (loopback.link_gate, loopback.rtt_set_us, loopback.rtt_seen_p50_us),
+            (LinkGate::None, None, Some(300))
+        );
+    }
+
+    #[test]
+    fn plans_have_their_columns() {
+        let (row, _) = of(&facts("fusion(cheetah)", "wan"), &end(Vec::new(), Verdict::default()));
+        assert_eq!((row.queries, row.inferences, row.composed_from), (16, 152, None));
+        assert_eq!((row.fusion_copies, row.fusion_public, row.fusion_tolerance), (Some(9), Some(8), Some(0)));
+        assert_eq!(
+            (row.adversary.as_str(), row.reveal.as_str(), row.truncation.as_str()),
+            ("malicious-server", "scores", "one-bit")
+        );
+        assert_eq!(
+            (row.rate_set_bits_per_s, row.rtt_set_us, row.link_means.as_str()),
+            (Some(400_000_000), Some(40_000), "model")
+        );
+    }
 }

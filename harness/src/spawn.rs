@@ -51,10 +51,15 @@ impl Outcome {
     }
 }
 
-/// One party's process, as far as it is known.
+/// One party's process.
 struct Proc {
-    role: Role,
     child: Child,
+    seen: Seen,
+}
+
+/// What is known of a party.
+struct Seen {
+    role: Role,
     stage: String,
     ended: Option<ExitStatus>,
     failed: Option<(Failure, String)>,
@@ -115,17 +120,17 @@ impl Run {
                 return Ok(None);
             }
             for p in &mut self.procs {
-                if p.ended.is_none() {
-                    p.ended = p.child.try_wait().with_context(|| format!("waiting for the {}", p.role))?;
+                if p.seen.ended.is_none() {
+                    p.seen.ended = p.child.try_wait().with_context(|| format!("waiting for the {}", p.seen.role))?;
                 }
             }
             let all = self.procs.len() == 2;
-            if all && self.procs.iter().all(|p| p.report.is_some()) {
+            if all && self.procs.iter().all(|p| p.seen.report.is_some()) {
                 return Ok(Some(self.outcome()));
             }
-            if self.procs.iter().any(Proc::is_lost) {
+            if self.procs.iter().any(|p| p.seen.is_lost()) {
                 let since = *self.lost_since.get_or_insert_with(Instant::now);
-                if self.procs.iter().all(|p| p.ended.is_some()) || since.elapsed() > GRACE {
+                if self.procs.iter().all(|p| p.seen.ended.is_some()) || since.elapsed() > GRACE {
                     return Ok(Some(self.outcome()));
                 }
             }
@@ -138,14 +143,14 @@ impl Run {
     /// Takes in what a party said; an address is where the client must connect.
     fn hear(&mut self, role: Role, news: News) -> Option<String> {
         let started = self.procs.len();
-        let p = self.procs.iter_mut().find(|p| p.role == role)?;
+        let p = self.procs.iter_mut().find(|p| p.seen.role == role)?;
         match news {
             News::Said(Event::Listening { address }) => return (started == 1).then_some(address),
-            News::Said(Event::Stage { stage }) => p.stage = stage,
-            News::Said(Event::Done(report)) => p.report = Some(*report),
-            News::Said(Event::Failed { failure, message }) => p.failed = Some((failure, message)),
-            News::Garbled(why) => p.failed = Some((Failure::Other, why)),
-            News::Stderr(text) => p.stderr = text,
+            News::Said(Event::Stage { stage }) => p.seen.stage = stage,
+            News::Said(Event::Done(report)) => p.seen.report = Some(*report),
+            News::Said(Event::Failed { failure, message }) => p.seen.failed = Some((failure, message)),
+            News::Garbled(why) => p.seen.failed = Some((Failure::Other, why)),
+            News::Stderr(text) => p.seen.stderr = text,
         }
         None
     }
@@ -156,11 +161,11 @@ impl Run {
         while let Ok((role, news)) = self.news.recv_timeout(until.saturating_duration_since(Instant::now())) {
             self.hear(role, news);
         }
-        if self.procs.len() == 2 && self.procs.iter().all(|p| p.report.is_some()) {
+        if self.procs.len() == 2 && self.procs.iter().all(|p| p.seen.report.is_some()) {
             return self.finish(Status::Ok, String::new(), String::new());
         }
         let oom = matches!((self.kills_before, machine::oom_kills()), (Some(a), Some(b)) if b > a);
-        let worst = self.procs.iter().filter_map(|p| p.verdict(oom)).min_by_key(|v| v.0);
+        let worst = self.procs.iter().filter_map(|p| p.seen.verdict(oom)).min_by_key(|v| v.0);
         match worst {
             Some((_, status, reason, accused)) => self.finish(status, reason, accused),
             None => self.finish(Status::Error, "a party ended without a report".to_owned(), String::new()),
@@ -168,7 +173,8 @@ impl Run {
     }
 
     fn outcome_of_timeout(&mut self) -> Outcome {
-        let mut stages: Vec<_> = self.procs.iter().map(|p| format!("the {} was in {}", p.role, p.stage)).collect();
+        let mut stages: Vec<_> =
+            self.procs.iter().map(|p| format!("the {} was in {}", p.seen.role, p.seen.stage)).collect();
         if self.procs.len() == 1 {
             stages.push("the client was not started".to_owned());
         }
@@ -181,9 +187,9 @@ impl Run {
     }
 
     fn finish(&mut self, status: Status, reason: String, accused: String) -> Outcome {
-        let reports = self.procs.iter_mut().filter_map(|p| p.report.take()).collect();
-        let said = self.procs.iter().filter(|p| !p.stderr.trim().is_empty());
-        let stderr = said.map(|p| format!("{}: {}\n", p.role, p.stderr.trim())).collect();
+        let reports = self.procs.iter_mut().filter_map(|p| p.seen.report.take()).collect();
+        let said = self.procs.iter().filter(|p| !p.seen.stderr.trim().is_empty());
+        let stderr = said.map(|p| format!("{}: {}\n", p.seen.role, p.seen.stderr.trim())).collect();
         Outcome { status, reason: reason.replace('\n', " "), accused, reports, stderr }
     }
 
@@ -196,7 +202,11 @@ impl Run {
     }
 }
 
-impl Proc {
+impl Seen {
+    fn new(role: Role) -> Self {
+        Self { role, stage: "start".to_owned(), ended: None, failed: None, report: None, stderr: String::new() }
+    }
+
     /// Whether it ended without a report.
     fn is_lost(&self) -> bool {
         self.failed.is_some() || (self.ended.is_some() && self.report.is_none())
@@ -259,7 +269,7 @@ fn start(role: Role, job: &Path, address: Option<&str>, tell: &Sender<(Role, New
         let _ = told.send((role, News::Stderr(String::from_utf8_lossy(&text).into_owned())));
         let _ = std::io::copy(&mut rest, &mut std::io::sink()); // or the party would block
     });
-    Ok(Proc { role, child, stage: "start".to_owned(), ended: None, failed: None, report: None, stderr: String::new() })
+    Ok(Proc { child, seen: Seen::new(role) })
 }
 
 /// Passes on each line of a party until it ends or nobody listens.
@@ -289,4 +299,62 @@ fn signal(status: ExitStatus) -> Option<i32> {
 #[cfg(not(unix))]
 fn signal(_status: ExitStatus) -> Option<i32> {
     None
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    /// A party that ended in `online` with this raw status.
+    fn ended(raw: i32) -> Seen {
+        Seen { ended: Some(ExitStatus::from_raw(raw)), stage: "online".to_owned(), ..Seen::new(Role::Server(0)) }
+    }
+
+    fn failed(failure: Failure) -> Seen {
+        Seen { failed: Some((failure, "why".to_owned())), ..ended(256) }
+    }
+
+    #[test]
+    fn every_ending_has_its_status() {
+        let is = |seen: &Seen, oom: bool, status: Status, part: &str| {
+            let (_, s, reason, _) = seen.verdict(oom).unwrap();
+            assert!(s == status && reason.contains(part), "{s}: {reason}");
+        };
+        is(&ended(9), false, Status::Error, "the server was killed by signal 9 in online");
+        is(&ended(9), true, Status::Memory, "for want of memory");
+        let abort = Seen { stderr: "memory allocation of 99 bytes failed\n".to_owned(), ..ended(6) };
+        is(&abort, false, Status::Memory, "ran out of memory in online");
+        is(&Seen { stderr: "x\nlast words\n".to_owned(), ..ended(256) }, false, Status::Error, "last words");
+        is(&ended(0), false, Status::Error, "no message");
+        is(&failed(Failure::Timeout), false, Status::Timeout, "the server in online: why");
+        is(&failed(Failure::Unsupported), false, Status::Skipped, "why");
+        is(&failed(Failure::Other), false, Status::Error, "why");
+        let accused = failed(Failure::Abort { accused: "server".to_owned() }).verdict(false).unwrap();
+        assert_eq!((accused.1, accused.3.as_str()), (Status::Abort, "server"));
+        let good = Seen { report: Some(PartyReport::default()), ..ended(0) };
+        assert!(good.verdict(false).is_none() && !good.is_lost());
+        assert!(Seen::new(Role::Client).verdict(false).is_none() && !Seen::new(Role::Client).is_lost());
+    }
+
+    #[test]
+    fn the_cause_outweighs_its_consequences() {
+        let weight = |seen: Seen| seen.verdict(false).unwrap().0;
+        let lost = || weight(failed(Failure::PeerLost));
+        assert!(weight(ended(9)) < lost() && weight(failed(Failure::Other)) < lost());
+        assert!(weight(failed(Failure::Timeout)) < lost());
+        assert!(weight(failed(Failure::Abort { accused: "server".to_owned() })) < weight(ended(9)));
+    }
+
+    #[test]
+    fn garbled_reports_are_told_from_events() {
+        let mut heard = Vec::new();
+        let bytes = b"{\"event\":\"stage\",\"stage\":\"load\"}\nnonsense\n{\"event\":\"listening\"}";
+        listen(&bytes[..], |news| {
+            heard.push(matches!(news, News::Said(_)));
+            true
+        });
+        assert_eq!(heard, [true, false, false]);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use si_api::{Model, Options, Rounding, Truncation};
+use si_api::{Model, Rounding};
 use si_models::{label, run_fixed, score_tolerance};
 
 use crate::inputs::Source;
@@ -41,6 +41,11 @@ impl Oracle {
         Self { tolerance_ulp: score_tolerance(&model).unsigned_abs(), model, scores: HashMap::new() }
     }
 
+    /// How far one-bit rounding may take a score from the exact one.
+    pub(crate) fn tolerance_ulp(&self) -> u64 {
+        self.tolerance_ulp
+    }
+
     /// Makes sure that the scores of these images are known.
     ///
     /// # Errors
@@ -68,14 +73,6 @@ impl Oracle {
         let best = label(scores.iter().copied());
         let sure = scores.iter().enumerate().all(|(i, s)| i == best || scores[best].abs_diff(*s) > 2 * tolerance);
         Ok((sure && source.label(position).is_none_or(|l| l == best)).then_some(best))
-    }
-}
-
-/// The rounding that answers may show under these options.
-pub(crate) fn rounding(declared: Rounding, options: Options) -> Rounding {
-    match (declared, options.truncation) {
-        (Rounding::OneBit, Truncation::OneBit) => Rounding::OneBit,
-        _ => Rounding::Exact,
     }
 }
 
@@ -194,13 +191,5 @@ mod tests {
         wrong(answer(2, &SCORES), 9, true, "its own scores say another");
         let v = compare(&[&SCORES, &SCORES], &[None, None], &[answer(1, &SCORES)], 0, true);
         assert!(v.wrong.unwrap().contains("1 answers to 2 queries"));
-    }
-
-    #[test]
-    fn only_one_bit_truncation_excuses_rounding() {
-        let with = |truncation| Options { truncation, ..Options::default() };
-        assert_eq!(rounding(Rounding::OneBit, with(Truncation::OneBit)), Rounding::OneBit);
-        assert_eq!(rounding(Rounding::OneBit, with(Truncation::Faithful)), Rounding::Exact);
-        assert_eq!(rounding(Rounding::Exact, with(Truncation::OneBit)), Rounding::Exact);
     }
 }

@@ -1,0 +1,332 @@
+//! Whole runs: rows for every ending, nothing lost, nothing hanging.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use common::{arg, bench, command, eventually, experiment, folder, record, rows};
+use serde_json::{Value, json};
+
+#[test]
+fn a_run_leaves_checked_rows_and_resume_adds_what_is_missing() {
+    let dir = folder();
+    let root = dir.path().join("records");
+    let file = experiment(dir.path(), &[("batches", "[1, 3]"), ("repetitions", "2")]);
+    let said = bench(&["run", arg(&file), "--records", arg(&root)]).ok();
+    let record = record(&root);
+    assert!(said.out.contains(arg(&record)), "{}", said.out);
+    let ids = ["batch1#1", "batch3#1", "batch1#2", "batch3#2"].map(|s| format!("plain/tiny/loopback/{s}"));
+    let found = rows(&record);
+    assert_eq!(found.iter().map(|r| r.0.clone()).collect::<Vec<_>>(), ids);
+    assert!(found.iter().all(|r| r.1 == "ok"), "{found:?}");
+    bench(&["check", arg(&record)]).ok();
+
+    // A killed run: its last row and the phases behind it are gone, half a line is left.
+    let runs = std::fs::read_to_string(record.join("runs.csv")).expect("runs");
+    let cut: Vec<_> = runs.lines().take(3).collect();
+    std::fs::write(record.join("runs.csv"), cut.join("\n") + "\nplain/tiny/loop").expect("written");
+    let said = bench(&["run", arg(&file), "--resume", arg(&record)]).ok();
+    assert!(said.out.contains("2 repetitions of 2 cells"), "{}", said.out);
+    assert_eq!(rows(&record).iter().map(|r| r.0.clone()).collect::<Vec<_>>(), ids);
+    bench(&["check", arg(&record)]).ok();
+    let said = bench(&["run", arg(&file), "--resume", arg(&record)]).ok();
+    assert!(said.out.contains("0 repetitions"), "{}", said.out);
+
+    bench(&["run", arg(&file), "--repeat", "5", "--resume", arg(&record)]).refuses(&["another experiment"]);
+}
+
+#[test]
+fn every_protocol_runs_and_its_rows_are_sound() {
+    let dir = folder();
+    let root = dir.path().join("smoke");
+    let said = bench(&["run", "smoke", "--repeat", "1", "--records", arg(&root)]).ok();
+    assert!(said.out.contains("| fusion(cheetah)") && said.out.contains("a malicious server"), "{}", said.out);
+    bench(&["check", arg(&record(&root))]).ok();
+    // Labels only, faithful truncation, a composed plan beside a measured one.
+    let plan = |how: &str| format!("{{ queries = 8, copies = 3, public = 4, security_bits = 0, {how} }}");
+    let plans = format!("[{}, {}]", plan("method = \"measured\", chunk = 10"), plan("method = \"composed\", n = 6"));
+    let lines = [
+        ("protocols", "[\"cheetah\", \"fusion(cheetah)\", \"fusion(plain)\"]"),
+        ("fusion", plans.as_str()),
+        ("options", "{ reveal = \"label\", truncation = \"faithful\" }"),
+    ];
+    let file = experiment(dir.path(), &lines);
+    let root = dir.path().join("records");
+    bench(&["run", arg(&file), "--records", arg(&root)]).ok();
+    assert_eq!(rows(&record(&root)).len(), 5);
+    bench(&["check", arg(&record(&root))]).ok();
+}
+
+#[test]
+fn what_cannot_be_run_is_skipped_with_the_reason() {
+    let dir = folder();
+    let lines = [("batches", "[70000]"), ("repetitions", "2")];
+    let file = experiment(dir.path(), &lines);
+    let root = dir.path().join("records");
+    bench(&["run", arg(&file), "--records", arg(&root)]).ok();
+    let rows = rows(&record(&root));
+    assert!(rows.len() == 2 && rows.iter().all(|r| r.1 == "skipped" && r.2.contains("65536 images")), "{rows:?}");
+    bench(&["check", arg(&record(&root))]).ok();
+}
+
+#[test]
+fn a_server_that_is_caught_is_accused() {
+    let dir = folder();
+    let plan = "[{ queries = 2, copies = 3, public = 2, security_bits = 0, method = \"measured\" }]";
+    let file = experiment(dir.path(), &[("protocols", "[\"fusion(cheetah)\"]"), ("fusion", plan)]);
+    let good: Value = bench(&["run", arg(&file), "--print-job"]).json();
+    let path = dir.path().join("job.json");
+    std::fs::write(&path, good.to_string()).expect("written");
+    assert_eq!(both(&path, &path).1["event"], "done");
+    // To the client, a server whose model does not know a public sample.
+    let mut caught = good;
+    let label = caught["public"][0]["label"].as_u64().expect("a label");
+    caught["public"][0]["label"] = json!((label + 1) % 4);
+    let other = dir.path().join("caught.json");
+    std::fs::write(&other, caught.to_string()).expect("written");
+    let (_, client) = both(&path, &other);
+    assert_eq!((&client["failure"]["kind"], &client["failure"]["accused"]), (&json!("abort"), &json!("server")));
+    assert!(client["message"].as_str().is_some_and(|m| m.contains("1 public samples are wrong")), "{client}");
+}
+
+#[test]
+fn a_timeout_is_a_row_and_nothing_hangs() {
+    let dir = folder();
+    // Ten seconds of link time in one second.
+    let lines = [("links", "[\"wan-slow\"]"), ("batches", "[60000]"), ("timeout_s", "2"), ("repetitions", "1")];
+    let file = experiment(dir.path(), &lines);
+    let said = bench(&["run", arg(&file), "--records", arg(&dir.path().join("r"))]);
+    assert!(!said.good && said.err.contains("1 of 1 repetitions failed"), "{}{}", said.out, said.err);
+    let rows = rows(&record(&dir.path().join("r")));
+    assert_eq!((rows.len(), rows[0].1.as_str()), (1, "timeout"), "{rows:?}");
+    assert!(rows[0].2.contains("no end within 2 s") && rows[0].2.contains("timeout_s"), "{rows:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_killed_server_leaves_a_row_and_every_other_row() {
+    let dir = folder();
+    let root = dir.path().join("records");
+    let file = experiment(dir.path(), &[("repetitions", "12"), ("links", "[\"wan\"]")]);
+    let mut run = command(&["run", arg(&file), "--records", arg(&root)]);
+    let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+    let folder = || std::fs::read_dir(&root).ok()?.next()?.ok().map(|e| e.path());
+    let done = || folder().is_some_and(|f| f.join("runs.csv").exists() && rows(&f).len() >= 2);
+    eventually("two rows", done);
+    eventually("a server to kill", || {
+        children(run.id()).into_iter().find(|pid| role(*pid).as_deref() == Some("server")).is_some_and(kill)
+    });
+    assert!(!run.wait().expect("ends").success());
+    let rows = rows(&record(&root));
+    assert_eq!(rows.len(), 12, "{rows:?}");
+    let bad: Vec<_> = rows.iter().filter(|r| r.1 != "ok").collect();
+    assert_eq!(bad.len(), 1, "{rows:?}");
+    assert_eq!(bad[0].1, "error");
+    assert!(bad[0].2.contains("the server was killed by signal 9 in"), "{bad:?}");
+    bench(&["check", arg(&record(&root))]).ok();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn parties_end_with_their_orchestrator_and_ctrl_c_keeps_rows() {
+    let dir = folder();
+    let root = dir.path().join("records");
+    let file = experiment(dir.path(), &[("repetitions", "200"), ("links", "[\"wan\"]")]);
+    let start = || {
+        let mut c = command(&["run", arg(&file), "--records", arg(&root)]);
+        c.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts")
+    };
+    // Killed outright: the parties see their standard input close.
+    let mut run = start();
+    let mut parties = Vec::new();
+    eventually("two parties", || {
+        parties = children(run.id());
+        parties.len() == 2
+    });
+    assert!(kill(run.id()));
+    run.wait().expect("ends");
+    eventually("the parties are gone", || parties.iter().all(|p| role(*p).is_none()));
+    std::fs::remove_dir_all(&root).expect("removed");
+
+    let run = start();
+    let folder = || std::fs::read_dir(&root).ok()?.next()?.ok().map(|e| e.path());
+    eventually("a row", || folder().is_some_and(|f| f.join("runs.csv").exists() && !rows(&f).is_empty()));
+    assert!(signal(run.id(), "INT"));
+    let output = run.wait_with_output().expect("ends");
+    assert_eq!(output.status.code(), Some(130));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("stopped after") && said.contains("--resume"), "{said}");
+    let rows = rows(&record(&root));
+    assert!(!rows.is_empty() && rows.iter().all(|r| r.1 == "ok"), "{rows:?}");
+    bench(&["check", arg(&record(&root))]).ok();
+}
+
+/// A job for parties that are started by hand, with some fields replaced.
+fn job(dir: &Path, name: &str, changes: &[(&str, Value)]) -> PathBuf {
+    let file = experiment(dir, &[]);
+    let mut job: Value = bench(&["run", arg(&file), "--print-job"]).json();
+    job["connect_timeout_s"] = json!(5);
+    for (key, value) in changes {
+        job[*key] = value.clone();
+    }
+    let path = dir.join(name);
+    std::fs::write(&path, job.to_string()).expect("written");
+    path
+}
+
+/// A party, and the address it listens at if it is the server.
+fn party(job: &Path, role: &str, address: Option<&str>) -> (Child, String, BufReader<std::process::ChildStdout>) {
+    let mut c = command(&["party", "--job", arg(job), "--role", role]);
+    if let Some(a) = address {
+        c.args(["--address", a]);
+    }
+    let mut child = c.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut out = BufReader::new(child.stdout.take().expect("output"));
+    let mut address = String::new();
+    if role == "server" {
+        let mut line = String::new();
+        out.read_line(&mut line).expect("a line");
+        let event: Value = serde_json::from_str(&line).expect("JSON");
+        event["address"].as_str().unwrap_or_default().clone_into(&mut address);
+    }
+    (child, address, out)
+}
+
+/// The last event of a party that ends by itself, and what it wrote for people.
+fn end(mut child: Child, mut out: BufReader<std::process::ChildStdout>) -> (Value, String) {
+    let (mut text, mut err) = (String::new(), String::new());
+    out.read_to_string(&mut text).expect("output");
+    child.stderr.take().expect("errors").read_to_string(&mut err).expect("errors");
+    child.wait().expect("ends");
+    let last = text.lines().last().unwrap_or("null");
+    (serde_json::from_str(last).expect("JSON"), err)
+}
+
+/// Both parties by hand; their last events.
+fn both(server: &Path, client: &Path) -> (Value, Value) {
+    let (s, address, s_out) = party(server, "server", None);
+    let (c, _, c_out) = party(client, "client", Some(&address));
+    let client = end(c, c_out).0;
+    (end(s, s_out).0, client)
+}
+
+#[test]
+fn parties_can_be_started_by_hand() {
+    let dir = folder();
+    let job = job(dir.path(), "job.json", &[("link", json!("lan"))]);
+    let (server, client) = both(&job, &job);
+    assert_eq!((&server["event"], &client["event"]), (&json!("done"), &json!("done")));
+    assert_eq!(client["answers"].as_array().map(Vec::len), Some(1));
+    assert_eq!(server["agreement"], client["agreement"]);
+    assert!(server["answers"].as_array().is_some_and(Vec::is_empty));
+}
+
+#[test]
+fn parties_that_disagree_say_on_what() {
+    let dir = folder();
+    let good = job(dir.path(), "good.json", &[]);
+    for (key, value, name) in [
+        ("model", json!("mnist-cnn4"), "model"),
+        ("pretend_commit", json!("0123abc"), "commit"),
+        ("link", json!("wan"), "link"),
+        ("queries", json!([1, 2]), "queries"),
+        ("options", json!({ "reveal": "label", "truncation": "one-bit" }), "options"),
+    ] {
+        let other = job(dir.path(), "other.json", &[(key, value)]);
+        for (event, peer) in {
+            let (server, client) = both(&other, &good);
+            [(server, "client"), (client, "server")]
+        } {
+            let message = event["message"].as_str().unwrap_or_default();
+            assert_eq!(event["event"], "failed");
+            assert!(message.contains(&format!("the parties disagree on {name}: ")), "{key}: {message}");
+            assert!(message.contains(&format!("the {peer} has")) && message.contains("; "), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_port_in_use_and_a_peer_that_never_comes() {
+    let dir = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let job_file = job(dir.path(), "job.json", &[("connect_timeout_s", json!(1))]);
+    bench_party(&job_file, "server", &address, &[&address, "in use", "port 0"]);
+    drop(taken);
+    bench_party(&job_file, "client", &address, &[&address, "does not answer", "running"]);
+    bench_party(&job_file, "client", "127.0.0.1:0", &["names no port", "--address"]);
+    bench_party(&job_file, "client", "nowhere", &["nowhere", "host:port"]);
+    let (server, _, out) = party(&job_file, "server", None);
+    let (event, _) = end(server, out);
+    assert_eq!(event["failure"]["kind"], "timeout");
+    assert!(event["message"].as_str().is_some_and(|m| m.contains("waiting for it to connect")), "{event}");
+    let unknown = job(dir.path(), "bad.json", &[("colour", json!("red"))]);
+    bench(&["party", "--job", arg(&unknown), "--role", "server"]).refuses(&["unknown field `colour`", arg(&unknown)]);
+}
+
+fn bench_party(job: &Path, role: &str, address: &str, parts: &[&str]) {
+    bench(&["party", "--job", arg(job), "--role", role, "--address", address]).refuses(parts);
+}
+
+#[test]
+fn strangers_and_garbled_frames_end_a_party_with_one_line() {
+    let dir = folder();
+    let job = job(dir.path(), "job.json", &[]);
+    let refused = |bytes: &[&[u8]], expect: &str| {
+        let (server, address, out) = party(&job, "server", None);
+        // One socket after the other, each kept open until the server has ended.
+        let sockets: Vec<_> = bytes
+            .iter()
+            .map(|b| {
+                let mut s = TcpStream::connect(&address).expect("connects");
+                s.set_write_timeout(Some(Duration::from_secs(5))).expect("set");
+                s.write_all(b).expect("written");
+                s
+            })
+            .collect();
+        let (event, err) = end(server, out);
+        drop(sockets);
+        assert_eq!(event["event"], "failed", "{event}");
+        assert!(event["message"].as_str().is_some_and(|m| m.contains(expect)), "{expect}: {event}");
+        assert!(err.lines().count() == 1 && !err.contains("panicked"), "{err}");
+    };
+    let hello = |index: u32| [&b"si-run/1"[..], &index.to_le_bytes()].concat();
+    let framed = |index: u32, frame: &[u8]| [&hello(index)[..], frame].concat();
+    refused(&[b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], "does not speak");
+    refused(&[&hello(5)], "takes connection 0 for its connection 5");
+    // Three connections, then nonsense where the list of what is agreed on should be.
+    let rest = [hello(1), hello(2)];
+    refused(&[&framed(0, &[0xff; 16]), &rest[0], &rest[1]], "announced a message of 4294967295 bytes");
+    refused(&[&framed(0, &[4, 0, 0, 0, 9, 0, 0, 0]), &rest[0], &rest[1]], "malformed agreement");
+}
+
+#[cfg(target_os = "linux")]
+fn children(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        found.extend(text.split_whitespace().filter_map(|p| p.parse::<u32>().ok()));
+    }
+    found
+}
+
+/// The role of a living party process.
+#[cfg(target_os = "linux")]
+fn role(pid: u32) -> Option<String> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words: Vec<_> = line.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
+    words.iter().position(|w| w == "--role").and_then(|i| words.get(i + 1)).cloned()
+}
+
+fn kill(pid: u32) -> bool {
+    signal(pid, "KILL")
+}
+
+fn signal(pid: u32, name: &str) -> bool {
+    let ended = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    ended.is_ok_and(|s| s.success())
+}
