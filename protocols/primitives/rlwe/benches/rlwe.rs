@@ -126,6 +126,14 @@ fn layers(c: &mut Criterion<CpuTime>) {
                 plan.decrypt(&secret, &answers).unwrap()
             });
         });
+        let deferred = plan.defer_weights(&plain).unwrap();
+        group.bench_function(format!("{name}/with-weights"), |b| {
+            b.iter(|| {
+                let queries = plan.encrypt(&secret, &share, &mut rng).unwrap();
+                let (answers, _) = plan.answer(&public, &deferred, &queries, Some(&share), &mut rng).unwrap();
+                plan.decrypt(&secret, &answers).unwrap()
+            });
+        });
         group.bench_function(format!("{name}/weights"), |b| b.iter(|| plan.encode_weights(black_box(&plain)).unwrap()));
         group.finish();
     }

@@ -65,24 +65,15 @@ impl LinearPlan {
         wire::check_len(ANSWER, answer.len(), self.answer_bytes(part))?;
         let mut rest = Header { plan: self.tag(), key: key.id() }.check(ANSWER, answer)?;
         let (n, format) = (self.params.n(), self.params.answer());
-        let mask = (1u128 << format.a_bits) - 1;
         let a_bytes = Wide::bytes(n, format.a_bits);
         for block in 0..self.counts.filters {
-            let outputs = self.outputs(part, block);
+            let count = self.outputs_of(part, block);
             let (a, tail) = rest.split_at(a_bytes);
-            let (b, tail) = tail.split_at(Wide::bytes(outputs.len(), format.b_bits));
+            let (b, tail) = tail.split_at(Wide::bytes(count, format.b_bits));
             rest = tail;
             let a = Wide::take(self.params.kernel(), ANSWER, a, n, format.a_bits)?;
-            let b = Wide::take(self.params.kernel(), ANSWER, b, outputs.len(), format.b_bits)?;
-            let phase = Phase::new(key, &a);
-            let mut worst = 0;
-            for (i, &(at, index)) in outputs.iter().enumerate() {
-                let b = b.get(i) << (format.a_bits - format.b_bits);
-                let (m, distance) =
-                    self.params.plain().decode(phase.coefficient(at).wrapping_add(b) & mask, format.a_bits);
-                output[index] = m;
-                worst = worst.max(distance);
-            }
+            let b = Wide::take(self.params.kernel(), ANSWER, b, count, format.b_bits)?;
+            let worst = Phase::new(key, &a).decode(&b, &self.outputs(part, block), output);
             if worst > format.limit {
                 return Err(Error::malformed(
                     ANSWER,

@@ -4,7 +4,9 @@ use zeroize::Zeroizing;
 
 use crate::keys::SecretKey;
 use crate::modulus::Modulus;
+use crate::packing::Run;
 use crate::params::Params;
+use crate::plain::PlainModulus;
 use crate::poly::{Coeff, Poly, Secret, Values};
 use crate::prg::{Prg, Seed};
 use crate::vector::{self, Kernel};
@@ -93,8 +95,38 @@ impl Phase {
         Self { product, low, params: params.clone() }
     }
 
+    /// Decodes the coefficients of `runs`, whose b-parts come in the same order, into elements of `output`. Returns the
+    /// greatest distance from a codeword, see [`crate::plain::Plain::decode`].
+    pub(crate) fn decode(&self, b: &Wide, runs: &[Run], output: &mut [u64]) -> u32 {
+        let (plain, format) = (self.params.plain(), self.params.answer());
+        let (bits, shift) = (format.a_bits, format.a_bits - format.b_bits);
+        let (mut worst, mut next) = (0, 0);
+        for run in runs {
+            let out = &mut output[run.elements()];
+            match (&self.low, plain.modulus()) {
+                (Some(low), PlainModulus::PowerOfTwo { .. }) => {
+                    for ((o, low), b) in out.iter_mut().zip(&low[run.coefficients()]).zip(&b.low[next..]) {
+                        let (m, distance) = plain.decode_word(low.wrapping_add(b << shift), bits);
+                        *o = m;
+                        worst = worst.max(distance);
+                    }
+                }
+                _ => {
+                    for (i, (o, at)) in out.iter_mut().zip(run.coefficients()).enumerate() {
+                        let x = self.coefficient(at).wrapping_add(b.get(next + i) << shift) & ((1 << bits) - 1);
+                        let (m, distance) = plain.decode(x, bits);
+                        *o = m;
+                        worst = worst.max(distance);
+                    }
+                }
+            }
+            next += run.len;
+        }
+        worst
+    }
+
     /// Coefficient i; the bits above a_bits are arbitrary.
-    pub(crate) fn coefficient(&self, i: usize) -> u128 {
+    fn coefficient(&self, i: usize) -> u128 {
         if let Some(low) = &self.low {
             return low[i].into();
         }
@@ -138,19 +170,15 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha20Rng;
 
-    fn decrypt(key: &SecretKey, a: Poly<Values>, b: &Poly<Coeff>) -> Vec<(u64, u32)> {
+    fn decrypt(key: &SecretKey, a: Poly<Values>, b: &Poly<Coeff>) -> (Vec<u64>, u32) {
         let params = key.params();
         let (a_bits, b_bits) = (params.answer().a_bits, params.answer().b_bits);
         let a = a.into_coeff(params);
         let a = switch(params, a.rows(params), a_bits);
         let b = switch(params, b.rows(params), b_bits);
-        let phase = Phase::new(key, &a);
-        (0..params.n())
-            .map(|i| {
-                let x = phase.coefficient(i).wrapping_add(b.get(i) << (a_bits - b_bits)) & ((1 << a_bits) - 1);
-                params.plain().decode(x, a_bits)
-            })
-            .collect()
+        let mut m = vec![0; params.n()];
+        let worst = Phase::new(key, &a).decode(&b, &[Run { at: 0, index: 0, len: params.n() }], &mut m);
+        (m, worst)
     }
 
     #[test]
@@ -165,11 +193,11 @@ mod tests {
             params.plain().uniform(&mut prg, &mut m);
             let a = uniform_half(&params, &[9; 32], 3);
             let b = encrypt_half(&key, &a, &m, &mut prg);
-            let got = decrypt(&key, a.clone(), &b);
-            assert!(got.iter().map(|g| g.0).eq(m.iter().copied()), "{bits} bits");
-            assert!(got.iter().all(|g| g.1 <= 15000), "noise of a fresh encryption at {bits} bits");
-            let wrong = decrypt(&other, a, &b);
-            assert!(wrong.iter().any(|g| g.1 > params.answer().limit));
+            let (got, worst) = decrypt(&key, a.clone(), &b);
+            assert!(got == m, "{bits} bits");
+            assert!(worst <= 15000, "noise of a fresh encryption at {bits} bits");
+            let (_, worst) = decrypt(&other, a, &b);
+            assert!(worst > params.answer().limit);
         }
     }
 }

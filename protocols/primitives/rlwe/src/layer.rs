@@ -146,9 +146,22 @@ impl Axis {
         Self { input, before, kernel, stride, phases, taps, outputs, extent, shared }
     }
 
-    /// The input pixel at position `at` of a phase, unless that is padding.
-    pub(crate) fn pixel(&self, phase: usize, at: usize) -> Option<usize> {
-        (at * self.stride + phase).checked_sub(self.before).filter(|&p| p < self.input)
+    /// Which of the positions `from..from + len` of a phase hold input pixels, counted from `from`: all between two bounds.
+    pub(crate) fn pixels(&self, phase: usize, from: usize, len: usize) -> std::ops::Range<usize> {
+        let first = self.before.saturating_sub(phase).div_ceil(self.stride);
+        let end = (self.input + self.before).saturating_sub(phase).div_ceil(self.stride);
+        let clip = |at: usize| at.saturating_sub(from).min(len);
+        clip(first)..clip(end)
+    }
+
+    /// The input pixel at position `at` of a phase; the position must not be padding.
+    pub(crate) fn pixel(&self, phase: usize, at: usize) -> usize {
+        at * self.stride + phase - self.before
+    }
+
+    /// Distance between the pixels of neighbouring positions.
+    pub(crate) fn step(&self) -> usize {
+        self.stride
     }
 
     /// The kernel element that is tap `tap` of a phase, unless the phase has fewer.

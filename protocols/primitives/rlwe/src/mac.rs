@@ -14,8 +14,11 @@ use crate::vector::Kernel;
 #[path = "mac_ifma.rs"]
 mod ifma;
 
-/// Positions per block: two registers of 8 words. *Local.*
-pub(crate) const LANES: usize = 16;
+/// Positions per block: four registers of 8 words, and for both halves the lower and upper parts of their sums. *Local.*
+pub(crate) const LANES: usize = 32;
+
+/// Polynomials stored together, so that each write fills whole cache lines of one page. *Local.*
+pub(crate) const TOGETHER: usize = 8;
 
 /// Answers computed in one pass over the ciphertexts. *Local*: their sums wait for the inverse transform.
 pub(crate) const ANSWERS: usize = 8;
@@ -39,11 +42,15 @@ pub(crate) struct Sum {
     pub(crate) b: Poly<Values>,
 }
 
-fn store(params: &Params, poly: &Poly<Values>, words: &mut [u64], slot: usize, slots: usize) {
+/// Stores polynomials in neighbouring slots.
+fn store(params: &Params, polys: &[&Poly<Values>], words: &mut [u64], slot: usize, slots: usize) {
     let blocks = params.n() / LANES;
-    for (row, words) in poly.rows(params).zip(words.chunks_exact_mut(blocks * slots * LANES)) {
-        for (from, to) in row.chunks_exact(LANES).zip(words.chunks_exact_mut(slots * LANES)) {
-            to[slot * LANES..(slot + 1) * LANES].copy_from_slice(from);
+    for (i, words) in words.chunks_exact_mut(blocks * slots * LANES).enumerate() {
+        for (block, words) in words.chunks_exact_mut(slots * LANES).enumerate() {
+            let words = &mut words[slot * LANES..(slot + polys.len()) * LANES];
+            for (to, poly) in words.chunks_exact_mut(LANES).zip(polys) {
+                to.copy_from_slice(&poly.row(params, i)[block * LANES..(block + 1) * LANES]);
+            }
         }
     }
 }
@@ -54,8 +61,7 @@ impl Ciphertexts {
     }
 
     pub(crate) fn set(&mut self, params: &Params, index: usize, a: &Poly<Values>, b: &Poly<Values>) {
-        store(params, a, &mut self.words, 2 * index, 2 * self.count);
-        store(params, b, &mut self.words, 2 * index + 1, 2 * self.count);
+        store(params, &[a, b], &mut self.words, 2 * index, 2 * self.count);
     }
 }
 
@@ -64,12 +70,21 @@ impl Weights {
         Self { words: vec![0; params.primes() * params.n() * answers * count], answers, count }
     }
 
-    pub(crate) fn set(&mut self, params: &Params, answer: usize, index: usize, weights: &Poly<Values>) {
-        store(params, weights, &mut self.words, answer * self.count + index, self.answers * self.count);
+    /// The weights of one answer for ciphertexts `first` and following.
+    pub(crate) fn set(&mut self, params: &Params, answer: usize, first: usize, weights: &[&Poly<Values>]) {
+        assert!(answer < self.answers && first + weights.len() <= self.count, "no such weights");
+        store(params, weights, &mut self.words, answer * self.count + first, self.answers * self.count);
     }
 
+    /// Number of answers.
     pub(crate) fn answers(&self) -> usize {
         self.answers
+    }
+
+    /// Makes room for another number of answers; every weight must be set again.
+    pub(crate) fn resize(&mut self, params: &Params, answers: usize) {
+        self.words.resize(params.primes() * params.n() * answers * self.count, 0);
+        self.answers = answers;
     }
 }
 
@@ -142,7 +157,7 @@ mod tests {
                         ct.set(&params, j, a, b);
                         for (m, expected) in expected.iter_mut().enumerate() {
                             let weight = Poly::uniform(&params, &mut prg);
-                            w.set(&params, m, j, &weight);
+                            w.set(&params, m, j, &[&weight]);
                             expected[0].mul_accumulate(&params, a, &weight);
                             expected[1].mul_accumulate(&params, b, &weight);
                         }

@@ -23,6 +23,9 @@ pub(super) fn row(modulus: Modulus, count: usize, ct: &[u64], w: &[u64], sums: &
     true
 }
 
+/// Registers per half of a block.
+const REGISTERS: usize = LANES / 8;
+
 /// Constants of the reduction modulo p < 2^50.
 #[derive(Clone, Copy)]
 struct Reducer {
@@ -90,36 +93,38 @@ unsafe fn blocks_ifma(p: u64, count: usize, blocks: usize, ct: &[u64], w: &[u64]
         let first = unsafe { ct.as_ptr().add(block * 2 * count * LANES) };
         for sum in sums.iter_mut() {
             let mut ct = first;
-            let mut total = [zero; 4];
+            let mut total = [[zero; REGISTERS]; 2];
             let mut left = count;
             while left > 0 {
                 let run = left.min(RUN);
                 left -= run;
-                let (mut low, mut high) = ([zero; 4], [zero; 4]);
+                let (mut low, mut high) = ([[zero; REGISTERS]; 2], [[zero; REGISTERS]; 2]);
                 for _ in 0..run {
                     // SAFETY: over all loops `w` advances LANES words for each of blocks * sums.len() * count products, and
                     // `ct` 2 * LANES words for each of the block's `count` ciphertexts: the lengths of the slices.
                     unsafe {
-                        let weights = [_mm512_loadu_si512(w.cast()), _mm512_loadu_si512(w.add(8).cast())];
-                        for i in 0..4 {
-                            let x = _mm512_loadu_si512(ct.add(8 * i).cast());
-                            low[i] = _mm512_madd52lo_epu64(low[i], x, weights[i % 2]);
-                            high[i] = _mm512_madd52hi_epu64(high[i], x, weights[i % 2]);
+                        for i in 0..REGISTERS {
+                            let weight = _mm512_loadu_si512(w.add(8 * i).cast());
+                            for half in 0..2 {
+                                let x = _mm512_loadu_si512(ct.add(LANES * half + 8 * i).cast());
+                                low[half][i] = _mm512_madd52lo_epu64(low[half][i], x, weight);
+                                high[half][i] = _mm512_madd52hi_epu64(high[half][i], x, weight);
+                            }
                         }
                         w = w.add(LANES);
                         ct = ct.add(2 * LANES);
                     }
                 }
-                for i in 0..4 {
-                    total[i] = reducer.fold(total[i], low[i], high[i]);
+                for half in 0..2 {
+                    for i in 0..REGISTERS {
+                        total[half][i] = reducer.fold(total[half][i], low[half][i], high[half][i]);
+                    }
                 }
             }
-            for (half, total) in sum.iter_mut().zip(total.chunks_exact(2)) {
-                // SAFETY: each half has blocks * LANES words.
-                unsafe {
-                    let out = half.as_mut_ptr().add(block * LANES);
-                    _mm512_storeu_si512(out.cast(), total[0]);
-                    _mm512_storeu_si512(out.add(8).cast(), total[1]);
+            for (half, total) in sum.iter_mut().zip(total) {
+                for (i, total) in total.into_iter().enumerate() {
+                    // SAFETY: each half has blocks * LANES words.
+                    unsafe { _mm512_storeu_si512(half.as_mut_ptr().add(block * LANES + 8 * i).cast(), total) };
                 }
             }
         }

@@ -71,15 +71,23 @@ impl LinearPlan {
         let [height, width] = self.layer.in_hw;
         let per_group = self.layer.in_channels / self.layer.groups;
         for (slot, (channel, phase_row, phase_col)) in self.channels_of(block).enumerate() {
+            let rows = self.rows.pixels(phase_row, part.rows.start, part.rows.len() + self.rows.taps - 1);
+            let cols = self.cols.pixels(phase_col, part.cols.start, part.cols.len() + self.cols.taps - 1);
+            if cols.is_empty() {
+                continue;
+            }
+            let x = self.cols.pixel(phase_col, part.cols.start + cols.start);
             for (g, image) in part.images.clone().enumerate() {
                 let plane = (image * self.layer.in_channels + part.group * per_group + channel) * height * width;
-                let base = slot * self.pitch.channel + g * self.pitch.image;
-                for i in 0..part.rows.len() + self.rows.taps - 1 {
-                    let Some(y) = self.rows.pixel(phase_row, part.rows.start + i) else { continue };
-                    for j in 0..part.cols.len() + self.cols.taps - 1 {
-                        if let Some(x) = self.cols.pixel(phase_col, part.cols.start + j) {
-                            out[base + i * self.pitch.row + j] = input[plane + y * width + x];
-                        }
+                let base = slot * self.pitch.channel + g * self.pitch.image + cols.start;
+                for i in rows.clone() {
+                    let y = self.rows.pixel(phase_row, part.rows.start + i);
+                    let line = &input[plane + y * width + x..plane + (y + 1) * width];
+                    let out = &mut out[base + i * self.pitch.row..][..cols.len()];
+                    if self.cols.step() == 1 {
+                        out.copy_from_slice(&line[..out.len()]);
+                    } else {
+                        out.iter_mut().zip(line.iter().step_by(self.cols.step())).for_each(|(o, &x)| *o = x);
                     }
                 }
             }
@@ -98,8 +106,8 @@ impl LinearPlan {
         let filters = self.layer.out_channels / self.layer.groups;
         let per_group = self.layer.in_channels / self.layer.groups;
         let [kh, kw] = self.layer.kernel;
-        for (m, filter) in range(filter_block, self.window.filters, filters).enumerate() {
-            for (slot, (channel, phase_row, phase_col)) in self.channels_of(block).enumerate() {
+        for (slot, (channel, phase_row, phase_col)) in self.channels_of(block).enumerate() {
+            for (m, filter) in range(filter_block, self.window.filters, filters).enumerate() {
                 let kernel = ((group * filters + filter) * per_group + channel) * kh * kw;
                 let base = ((m + 1) * self.window.channels - 1 - slot) * self.pitch.channel;
                 for u in 0..self.rows.taps {
@@ -122,25 +130,41 @@ impl LinearPlan {
         filters.len() * part.images.len() * part.rows.len() * part.cols.len()
     }
 
-    /// The outputs of answer polynomial `filter_block` of a part, in the order in which they travel:
-    /// (coefficient, output index).
-    pub(crate) fn outputs(&self, part: usize, filter_block: usize) -> Vec<(usize, usize)> {
-        let count = self.outputs_of(part, filter_block);
+    /// The outputs of answer polynomial `filter_block` of a part, in the order in which they travel.
+    pub(crate) fn outputs(&self, part: usize, filter_block: usize) -> Vec<Run> {
         let part = self.part(part);
         let filters = self.layer.out_channels / self.layer.groups;
         let (height, width) = (self.rows.outputs, self.cols.outputs);
-        let mut out = Vec::with_capacity(count);
+        let mut out = Vec::new();
         for (m, filter) in range(filter_block, self.window.filters, filters).enumerate() {
             for (g, image) in part.images.clone().enumerate() {
                 let plane = (image * self.layer.out_channels + part.group * filters + filter) * height * width;
                 let base = ((m + 1) * self.window.channels - 1) * self.pitch.channel + g * self.pitch.image;
                 for (i, y) in part.rows.clone().enumerate() {
-                    let row = base + (self.rows.taps - 1 + i) * self.pitch.row + self.cols.taps - 1;
-                    out.extend(part.cols.clone().enumerate().map(|(j, x)| (row + j, plane + y * width + x)));
+                    let at = base + (self.rows.taps - 1 + i) * self.pitch.row + self.cols.taps - 1;
+                    out.push(Run { at, index: plane + y * width + part.cols.start, len: part.cols.len() });
                 }
             }
         }
         out
+    }
+}
+
+/// Neighbouring outputs: coefficients `at..at + len` of an answer polynomial are elements `index..index + len` of the output.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) at: usize,
+    pub(crate) index: usize,
+    pub(crate) len: usize,
+}
+
+impl Run {
+    pub(crate) fn coefficients(self) -> std::ops::Range<usize> {
+        self.at..self.at + self.len
+    }
+
+    pub(crate) fn elements(self) -> std::ops::Range<usize> {
+        self.index..self.index + self.len
     }
 }
 
@@ -169,7 +193,9 @@ mod tests {
                         }
                     });
                 }
-                for (at, index) in plan.outputs(part, filter_block) {
+                let runs = plan.outputs(part, filter_block);
+                assert_eq!(runs.iter().map(|r| r.len).sum::<usize>(), plan.outputs_of(part, filter_block));
+                for (at, index) in runs.into_iter().flat_map(|r| r.coefficients().zip(r.elements())) {
                     assert_eq!(result[index], i64::MIN, "output {index} is returned twice");
                     result[index] = product[at];
                 }

@@ -59,6 +59,10 @@ impl PrimeChain {
     }
 }
 
+/// Flooding is drawn as 32 bits and one more word. *Local* in effect: it binds only where t has a few bits and more would hide
+/// nothing more.
+const MOST_FLOOD_BITS: f64 = 95.0;
+
 /// One prime of the ciphertext modulus with everything computed per prime.
 pub(crate) struct Limb {
     pub(crate) modulus: Modulus,
@@ -299,7 +303,7 @@ fn answer_format(n: usize, plain: Plain, log2_delta: f64) -> (AnswerFormat, f64)
     let a_share = a_noise / a_extra.exp2();
     let b_share = 0.5 / f64::exp2(b_extra);
     let room = 0.5 - a_share - b_share - NOISE_SHARE;
-    let flood_bits = (log2_delta + room.log2()).floor().max(0.0);
+    let flood_bits = (log2_delta + room.log2()).floor().clamp(0.0, MOST_FLOOD_BITS);
     let share = (flood_bits - log2_delta).exp2();
     let limit = ((share + a_share + b_share + NOISE_SHARE) * 65536.0).ceil() as u32;
     let answer = AnswerFormat {

@@ -121,6 +121,7 @@ impl Plain {
     #[inline(always)]
     pub(crate) fn decode(self, x: u128, k: u32) -> (u64, u32) {
         match self.modulus {
+            PlainModulus::PowerOfTwo { .. } if k <= 64 => self.decode_word(x as u64, k),
             PlainModulus::PowerOfTwo { bits } => {
                 let step = k - bits;
                 let rounded = x.wrapping_add(1 << (step - 1));
@@ -133,6 +134,16 @@ impl Plain {
                 ((scaled >> k) as u64 % t, ((rest.unsigned_abs() << 16) >> k) as u32)
             }
         }
+    }
+
+    /// As [`Self::decode`] for t = 2^bits and k up to 64; the bits of x above k are ignored.
+    #[inline(always)]
+    pub(crate) fn decode_word(self, x: u64, k: u32) -> (u64, u32) {
+        let step = k - self.bits;
+        let half = 1 << (step - 1);
+        let rounded = x.wrapping_add(half);
+        let rest = (rounded & ((1 << step) - 1)) as i64 - half as i64;
+        ((rounded >> step) & self.last, ((rest.unsigned_abs() << 16) >> step) as u32)
     }
 }
 

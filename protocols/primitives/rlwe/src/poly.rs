@@ -42,6 +42,11 @@ impl<R> Poly<R> {
     }
 
     /// The residues modulo prime number `i`.
+    pub(crate) fn row(&self, params: &Params, i: usize) -> &[u64] {
+        &self.rows[i * params.n()..(i + 1) * params.n()]
+    }
+
+    /// As [`Self::row`].
     pub(crate) fn row_mut(&mut self, params: &Params, i: usize) -> &mut [u64] {
         &mut self.rows[i * params.n()..(i + 1) * params.n()]
     }
@@ -59,6 +64,19 @@ impl Poly<Coeff> {
         for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
             for (x, &s) in row.iter_mut().zip(small) {
                 *x = limb.modulus.small_signed(s);
+            }
+        }
+    }
+
+    /// Signed coefficients of any size.
+    pub(crate) fn set_signed(&mut self, params: &Params, coefficients: &[i64]) {
+        let greatest = coefficients.iter().fold(0, |g, c| g | c.unsigned_abs());
+        if params.limbs().iter().all(|l| greatest < l.modulus.value()) {
+            return self.set_small(params, coefficients);
+        }
+        for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
+            for (x, &c) in row.iter_mut().zip(coefficients) {
+                *x = limb.modulus.signed(c);
             }
         }
     }

@@ -8,15 +8,25 @@ use crate::client::check_len;
 use crate::encrypt;
 use crate::keys::PublicKey;
 use crate::mac::{self, Ciphertexts, Sum};
+use crate::packing::Run;
 use crate::params::Params;
 use crate::plan::LinearPlan;
 use crate::poly::{self, Coeff, Poly, Values};
 use crate::prg::Prg;
+use crate::vector;
 use crate::weights::EncodedWeights;
 use crate::wire;
 use crate::{Error, Result};
 
 const QUERY: &str = "query";
+
+/// A part in the making.
+struct Work {
+    part: usize,
+    ciphertexts: Ciphertexts,
+    secrets: Prg,
+    answer: Vec<u8>,
+}
 
 impl LinearPlan {
     /// Answers the query of part `part`: [`Self::answer_bytes`] bytes for the client, and the server's share of this part's
@@ -45,32 +55,11 @@ impl LinearPlan {
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<u8>> {
         assert!(part < self.parts(), "part {part} of {}", self.parts());
-        self.check_server(key, weights)?;
-        check_len("server's share of the output", output.len(), self.output_len())?;
-        if let Some(share) = share {
-            check_len("server's share of the input", share.len(), self.input_len())?;
-        }
-        let ciphertexts = self.take_query(key, part, query, share)?;
-
-        let params = &self.params;
-        let mut out = Vec::with_capacity(self.answer_bytes(part));
-        key.header(self.tag()).put(&mut out);
-        let mut secrets = Prg::from_rng(rng);
-        let mut block = 0;
-        for chunk in weights.group(self.group_of(part)) {
-            let mut sums: Vec<Sum> =
-                (0..chunk.answers()).map(|_| Sum { a: Poly::zero(params), b: Poly::zero(params) }).collect();
-            mac::multiply(params, &ciphertexts, chunk, &mut sums);
-            for sum in sums {
-                let outputs = self.outputs(part, block);
-                seal(key, sum, &outputs, &mut secrets, output, &mut out);
-                block += 1;
-            }
-        }
-        Ok(out)
+        let mut answers = self.answer_parts(key, weights, part, &[query], share, output, rng)?;
+        Ok(answers.swap_remove(0))
     }
 
-    /// Answers to all parts in order, and the server's share of the output.
+    /// Answers to all parts in order, and the server's share of the output. Deferred weights are transformed once for all.
     ///
     /// # Errors
     /// As [`Self::answer_part`], and if the number of queries is wrong.
@@ -78,7 +67,7 @@ impl LinearPlan {
         &self,
         key: &PublicKey,
         weights: &EncodedWeights,
-        queries: &[Vec<u8>],
+        queries: &[impl AsRef<[u8]>],
         share: Option<&[u64]>,
         rng: &mut impl CryptoRng,
     ) -> Result<(Vec<Vec<u8>>, Vec<u64>)> {
@@ -86,12 +75,48 @@ impl LinearPlan {
             return Err(Error::malformed(QUERY, format!("{} messages where {} are due", queries.len(), self.parts())));
         }
         let mut output = vec![0; self.output_len()];
-        let answers = queries
-            .iter()
-            .enumerate()
-            .map(|(part, query)| self.answer_part(key, weights, part, query, share, &mut output, rng))
-            .collect::<Result<_>>()?;
+        let answers = self.answer_parts(key, weights, 0, queries, share, &mut output, rng)?;
         Ok((answers, output))
+    }
+
+    /// Answers to the queries of parts `first` and following.
+    #[expect(clippy::too_many_arguments, reason = "as for `answer_part`")]
+    fn answer_parts(
+        &self,
+        key: &PublicKey,
+        weights: &EncodedWeights,
+        first: usize,
+        queries: &[impl AsRef<[u8]>],
+        share: Option<&[u64]>,
+        output: &mut [u64],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<Vec<u8>>> {
+        self.check_server(key, weights)?;
+        check_len("server's share of the output", output.len(), self.output_len())?;
+        if let Some(share) = share {
+            check_len("server's share of the input", share.len(), self.input_len())?;
+        }
+        let params = &self.params;
+        let mut work = Vec::with_capacity(queries.len());
+        for (part, query) in (first..).zip(queries) {
+            let ciphertexts = self.take_query(key, part, query.as_ref(), share)?;
+            let mut answer = Vec::with_capacity(self.answer_bytes(part));
+            key.header(self.tag()).put(&mut answer);
+            work.push(Work { part, ciphertexts, secrets: Prg::from_rng(rng), answer });
+        }
+        for same_group in work.chunk_by_mut(|a, b| self.group_of(a.part) == self.group_of(b.part)) {
+            self.for_each_chunk(weights, self.group_of(same_group[0].part), |first, chunk| {
+                for w in same_group.iter_mut() {
+                    let mut sums: Vec<Sum> =
+                        (0..chunk.answers()).map(|_| Sum { a: Poly::zero(params), b: Poly::zero(params) }).collect();
+                    mac::multiply(params, &w.ciphertexts, chunk, &mut sums);
+                    for (block, sum) in (first..).zip(sums) {
+                        seal(key, sum, &self.outputs(w.part, block), &mut w.secrets, output, &mut w.answer);
+                    }
+                }
+            });
+        }
+        Ok(work.into_iter().map(|w| w.answer).collect())
     }
 
     fn check_server(&self, key: &PublicKey, weights: &EncodedWeights) -> Result<()> {
@@ -129,14 +154,7 @@ impl LinearPlan {
 
 /// Turns the sum of one answer polynomial into bytes: encryption of zero, mask, flooding, switch of moduli. The server's
 /// share (the mask) goes to `share`.
-fn seal(
-    key: &PublicKey,
-    mut sum: Sum,
-    outputs: &[(usize, usize)],
-    secrets: &mut Prg,
-    share: &mut [u64],
-    out: &mut Vec<u8>,
-) {
+fn seal(key: &PublicKey, mut sum: Sum, runs: &[Run], secrets: &mut Prg, share: &mut [u64], out: &mut Vec<u8>) {
     let params = key.params();
     let format = params.answer();
     let mut small = Zeroizing::new(vec![0; params.n()]);
@@ -155,36 +173,58 @@ fn seal(
     encrypt::switch(params, a.rows(params), format.a_bits).put(params.kernel(), format.a_bits, out);
 
     let b = sum.b.into_coeff(params);
-    let mut rows = Zeroizing::new(Vec::with_capacity(params.primes() * outputs.len()));
+    let count = runs.iter().map(|r| r.len).sum();
+    let mut rows = Zeroizing::new(Vec::with_capacity(params.primes() * count));
     for row in b.rows(params) {
-        rows.extend(outputs.iter().map(|&(at, _)| row[at]));
+        runs.iter().for_each(|r| rows.extend_from_slice(&row[r.coefficients()]));
     }
     // The server keeps the mask; the client's share is the result minus the mask.
-    let mut masks = Zeroizing::new(vec![0; outputs.len()]);
+    let mut masks = Zeroizing::new(vec![0; count]);
     params.plain().uniform(secrets, &mut masks);
-    for (&(_, index), mask) in outputs.iter().zip(masks.iter_mut()) {
-        share[index] = *mask;
-        *mask = params.plain().neg(*mask);
+    let mut next = masks.iter_mut();
+    for element in runs.iter().flat_map(|r| r.elements()) {
+        if let Some(mask) = next.next() {
+            share[element] = *mask;
+            *mask = params.plain().neg(*mask);
+        }
     }
-    poly::add_encoded(params, &masks, rows.chunks_exact_mut(outputs.len()));
-    add_flooding(params, secrets, rows.chunks_exact_mut(outputs.len()));
-    let answer = encrypt::switch(params, rows.chunks_exact(outputs.len()), format.b_bits);
+    poly::add_encoded(params, &masks, rows.chunks_exact_mut(count));
+    add_flooding(params, secrets, rows.chunks_exact_mut(count));
+    let answer = encrypt::switch(params, rows.chunks_exact(count), format.b_bits);
     answer.put(params.kernel(), format.b_bits, out);
 }
 
 /// Adds uniform numbers of [-2^flood_bits, 2^flood_bits) to rows of residues, one row for each prime.
+///
+/// A number is drawn in two parts, 32 low bits and the rest, which multiplies 2^32; both are below every prime.
 fn add_flooding<'a>(params: &Params, secrets: &mut Prg, rows: impl Iterator<Item = &'a mut [u64]>) {
-    let mut floods = Zeroizing::new(Vec::new());
-    let mask = u128::MAX >> (127 - params.answer().flood_bits);
+    let rest_bits = params.answer().flood_bits + 1 - 32;
+    let [mut low, mut rest, mut product] = [(); 3].map(|()| Zeroizing::new(Vec::new()));
     for (limb, row) in params.limbs().iter().zip(rows) {
-        if floods.is_empty() {
-            floods.resize(2 * row.len(), 0);
-            secrets.fill(&mut floods);
+        if low.is_empty() {
+            for part in [&mut low, &mut rest, &mut product] {
+                part.resize(row.len(), 0);
+            }
+            secrets.fill(&mut low);
+            // One word is enough for both parts of up to 64 bits.
+            if rest_bits <= 32 {
+                rest.copy_from_slice(&low);
+                rest.iter_mut().for_each(|x| *x >>= 64 - rest_bits);
+            } else {
+                secrets.fill(&mut rest);
+                rest.iter_mut().for_each(|x| *x >>= 64 - rest_bits);
+            }
+            low.iter_mut().for_each(|x| *x &= u64::from(u32::MAX));
         }
         let m = limb.modulus;
-        for (x, w) in row.iter_mut().zip(floods.chunks_exact(2)) {
-            let flood = (u128::from(w[0]) | u128::from(w[1]) << 64) & mask;
-            *x = m.add(*x, m.sub(m.reduce_wide(flood), limb.flood_offset));
+        let upper = m.constant(1 << 32);
+        if rest_bits <= 52 {
+            vector::mul_const(params.kernel(), m, &rest, upper, &mut product);
+        } else {
+            product.iter_mut().zip(&*rest).for_each(|(product, &x)| *product = m.mul_const(x, upper));
+        }
+        for ((x, &low), &product) in row.iter_mut().zip(&*low).zip(&*product) {
+            *x = m.sub(m.add(*x, m.add(low, product)), limb.flood_offset);
         }
     }
 }
@@ -220,10 +260,11 @@ mod tests {
 
         // Noise of the product and the encryption of zero, modulo 2^100 (of q): far finer than the answer's format.
         let ciphertexts = plan.take_query(&public, 0, &queries[0], Some(&server)).unwrap();
-        let chunk = &encoded.group(0)[0];
-        let mut sums: Vec<Sum> =
-            (0..chunk.answers()).map(|_| Sum { a: Poly::zero(&params), b: Poly::zero(&params) }).collect();
-        mac::multiply(&params, &ciphertexts, chunk, &mut sums);
+        let mut sums: Vec<Sum> = Vec::new();
+        plan.for_each_chunk(&encoded, 0, |first, chunk| {
+            sums.resize_with(first + chunk.answers(), || Sum { a: Poly::zero(&params), b: Poly::zero(&params) });
+            mac::multiply(&params, &ciphertexts, chunk, &mut sums[first..]);
+        });
         let bound = noise::deviation(&params, encoded.norm());
         let (mut squares, mut count, mut greatest) = (0.0, 0.0, 0f64);
         for (block, sum) in sums.into_iter().enumerate() {
@@ -241,7 +282,7 @@ mod tests {
             // x / q in units of 2^-120: both halves to 120 bits, then their sum less the nearest multiple of q / t.
             let (x, y) = (switch(&params, phase.rows(&params), 120), switch(&params, zero.rows(&params), 120));
             let step = 120 - bits;
-            for (at, _) in plan.outputs(0, block) {
+            for at in plan.outputs(0, block).into_iter().flat_map(Run::coefficients) {
                 let sum = x.get(at).wrapping_add(y.get(at)) & ((1 << step) - 1);
                 let centred = ((sum as i128) << (128 - step)) >> (128 - step);
                 let noise = centred as f64 * (params.log2_q() - 120.0).exp2();
@@ -255,22 +296,13 @@ mod tests {
         let format = params.answer();
         let rest = &answers[0][crate::wire::Header::BYTES..];
         let (a, rest) = rest.split_at(Wide::bytes(params.n(), format.a_bits));
-        let outputs = plan.outputs(0, 0);
-        let b = Wide::take(
-            params.kernel(),
-            "answer",
-            &rest[..Wide::bytes(outputs.len(), format.b_bits)],
-            outputs.len(),
-            format.b_bits,
-        );
-        let a = Wide::take(params.kernel(), "answer", a, params.n(), format.a_bits).unwrap();
-        let (b, phase) = (b.unwrap(), Phase::new(&secret, &a));
-        let mask = (1u128 << format.a_bits) - 1;
-        let distances = outputs.iter().enumerate().map(|(i, &(at, _))| {
-            let x = phase.coefficient(at).wrapping_add(b.get(i) << (format.a_bits - format.b_bits)) & mask;
-            t.decode(x, format.a_bits).1
-        });
-        ((squares / count).sqrt() / bound, greatest, distances.max().unwrap())
+        let (runs, count0) = (plan.outputs(0, 0), plan.outputs_of(0, 0));
+        let kernel = params.kernel();
+        let a = Wide::take(kernel, "answer", a, params.n(), format.a_bits).unwrap();
+        let rest = &rest[..Wide::bytes(count0, format.b_bits)];
+        let b = Wide::take(kernel, "answer", rest, count0, format.b_bits).unwrap();
+        let distance = Phase::new(&secret, &a).decode(&b, &runs, &mut vec![0; plan.output_len()]);
+        ((squares / count).sqrt() / bound, greatest, distance)
     }
 
     #[test]

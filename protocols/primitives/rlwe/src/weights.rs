@@ -1,19 +1,29 @@
 //! The server's weights, ready to be multiplied.
 
-use crate::mac::{ANSWERS, Weights};
+use crate::mac::{ANSWERS, TOGETHER, Weights};
 use crate::noise;
 use crate::plan::LinearPlan;
-use crate::poly::{Coeff, Poly};
+use crate::poly::{Coeff, Poly, Values};
 use crate::{Error, Result};
 
-/// The weights of a layer as transformed polynomials: made once, used for every part of every batch of the same plan.
+/// The weights of a layer, checked against the noise budget and ready to be multiplied: by every part of every batch of the
+/// same plan.
 pub struct EncodedWeights {
     plan: u64,
-    /// For each group of channels, its answers in chunks.
-    groups: Vec<Vec<Weights>>,
+    source: Source,
     norm: f64,
     statistical_bits: f64,
 }
+
+enum Source {
+    /// For each group of channels, its answers in chunks: transformed once and kept.
+    Ready(Vec<Vec<Weights>>),
+    /// The plain weights: transformed at each use.
+    Deferred(Vec<i64>),
+}
+
+/// Deferred weights are transformed so many bytes at a time, to be used before they leave the cache. *Local.*
+const CHUNK_BYTES: usize = 2 << 20;
 
 impl std::fmt::Debug for EncodedWeights {
     /// Says nothing about the weights.
@@ -36,22 +46,37 @@ impl EncodedWeights {
         self.statistical_bits
     }
 
-    pub(crate) fn group(&self, group: usize) -> &[Weights] {
-        &self.groups[group]
-    }
-
     pub(crate) fn plan(&self) -> u64 {
         self.plan
     }
 }
 
 impl LinearPlan {
-    /// Encodes signed weights (out channel, in channel / groups, row, column). Cost: `cost().weight_polys` times one transform
-    /// per prime, and `cost().weight_bytes` of memory.
+    /// Encodes signed weights (out channel, in channel / groups, row, column), once for all uses. Cost:
+    /// `cost().weight_polys` times one transform per prime, and `cost().weight_bytes` of memory.
     ///
     /// # Errors
     /// If there are not [`Self::weight_len`] weights, or they are so large that flooding would not hide them.
     pub fn encode_weights(&self, weights: &[i64]) -> Result<EncodedWeights> {
+        let mut encoded = self.defer_weights(weights)?;
+        let chunk = |group, first: usize| {
+            let answers = ANSWERS.min(self.counts.filters - first);
+            let mut chunk = Weights::new(&self.params, answers, self.counts.channels);
+            self.fill_chunk(group, first, weights, &mut chunk);
+            chunk
+        };
+        let group = |group| (0..self.counts.filters).step_by(ANSWERS).map(|first| chunk(group, first)).collect();
+        encoded.source = Source::Ready((0..self.layer.groups).map(group).collect());
+        Ok(encoded)
+    }
+
+    /// As [`Self::encode_weights`], but keeps the weights as they are and transforms them at each use, a few at a time and while
+    /// they are in the cache. [`Self::answer`] does that once for the whole batch: less work in all than writing large
+    /// weights to memory and reading them again, and no memory. [`Self::answer_part`] does it for each part.
+    ///
+    /// # Errors
+    /// As [`Self::encode_weights`].
+    pub fn defer_weights(&self, weights: &[i64]) -> Result<EncodedWeights> {
         if weights.len() != self.weight_len() {
             return Err(Error::Length { what: "weights", got: weights.len(), want: self.weight_len() });
         }
@@ -63,34 +88,48 @@ impl LinearPlan {
                 statistical_bits: crate::STATISTICAL_BITS,
             });
         }
-        let groups = (0..self.layer.groups)
-            .map(|group| {
-                (0..self.counts.filters)
-                    .step_by(ANSWERS)
-                    .map(|first| self.encode_chunk(group, first, weights))
-                    .collect()
-            })
-            .collect();
         let statistical_bits = noise::statistical_bits(&self.params, norm);
-        Ok(EncodedWeights { plan: self.tag(), groups, norm, statistical_bits })
+        Ok(EncodedWeights { plan: self.tag(), source: Source::Deferred(weights.to_vec()), norm, statistical_bits })
     }
 
-    fn encode_chunk(&self, group: usize, first: usize, weights: &[i64]) -> Weights {
-        let params = &self.params;
-        let answers = ANSWERS.min(self.counts.filters - first);
-        let mut chunk = Weights::new(params, answers, self.counts.channels);
-        for answer in 0..answers {
-            for block in 0..self.counts.channels {
-                let mut poly = Poly::<Coeff>::zero(params);
-                for (limb, row) in params.limbs().iter().zip(poly.rows_mut(params)) {
-                    self.place_weights(group, first + answer, block, |at, index| {
-                        row[at] = limb.modulus.signed(weights[index]);
-                    });
+    /// Calls `f(first answer, weights)` for all answers of a group of channels, a chunk at a time and in order.
+    pub(crate) fn for_each_chunk(&self, weights: &EncodedWeights, group: usize, mut f: impl FnMut(usize, &Weights)) {
+        match &weights.source {
+            Source::Ready(groups) => {
+                for (first, chunk) in (0..).step_by(ANSWERS).zip(&groups[group]) {
+                    f(first, chunk);
                 }
-                chunk.set(params, answer, block, &poly.into_values(params));
+            }
+            Source::Deferred(plain) => {
+                let answer_bytes = self.counts.channels * self.params.n() * self.params.primes() * 8;
+                let most = (CHUNK_BYTES / answer_bytes).clamp(1, ANSWERS).min(self.counts.filters);
+                let mut chunk = Weights::new(&self.params, most, self.counts.channels);
+                for first in (0..self.counts.filters).step_by(most) {
+                    chunk.resize(&self.params, most.min(self.counts.filters - first));
+                    self.fill_chunk(group, first, plain, &mut chunk);
+                    f(first, &chunk);
+                }
             }
         }
-        chunk
+    }
+
+    fn fill_chunk(&self, group: usize, first: usize, weights: &[i64], chunk: &mut Weights) {
+        for answer in 0..chunk.answers() {
+            for block in (0..self.counts.channels).step_by(TOGETHER) {
+                let blocks = block..(block + TOGETHER).min(self.counts.channels);
+                let polys: Vec<_> =
+                    blocks.map(|block| self.encode_poly(group, first + answer, block, weights)).collect();
+                chunk.set(&self.params, answer, block, &polys.iter().collect::<Vec<_>>());
+            }
+        }
+    }
+
+    fn encode_poly(&self, group: usize, filter_block: usize, block: usize, weights: &[i64]) -> Poly<Values> {
+        let mut small = vec![0; self.params.n()];
+        self.place_weights(group, filter_block, block, |at, index| small[at] = weights[index]);
+        let mut poly = Poly::<Coeff>::zero(&self.params);
+        poly.set_signed(&self.params, &small);
+        poly.into_values(&self.params)
     }
 
     /// sqrt of the greatest sum of squares that meets in one answer polynomial.

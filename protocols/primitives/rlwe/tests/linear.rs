@@ -20,7 +20,7 @@ fn check(params: &Params, layer: &Layer, seed: u64, weight_bits: u32, first_laye
     let client = numbers(t, seed, plan.input_len());
     let server = if first_layer { vec![0; client.len()] } else { numbers(t, seed + 1, client.len()) };
     let w = weights(seed + 2, plan.weight_len(), weight_bits);
-    let encoded = plan.encode_weights(&w).unwrap();
+    let encoded = if seed % 2 == 0 { plan.encode_weights(&w) } else { plan.defer_weights(&w) }.unwrap();
     assert!(encoded.statistical_bits() >= f64::from(si_rlwe::STATISTICAL_BITS));
 
     let queries = plan.encrypt(&secret, &client, &mut rng).unwrap();
@@ -89,6 +89,12 @@ fn rings_of_64_bits_at_dimension_8192() {
     let params = Params::for_ring(64).unwrap();
     assert_eq!((params.n(), params.primes()), (8192, 3));
     check(&params, &conv(2, 3, 9, 4, 3, 2, 1), 1, 20, false);
+    check(&params, &Layer::fully_connected(1, 50, 7), 2, 20, false);
+}
+
+#[test]
+fn the_smallest_ring_under_the_largest_modulus() {
+    let params = Params::new(8192, PrimeChain::Bits50(4), PlainModulus::PowerOfTwo { bits: 1 }).unwrap();
     check(&params, &Layer::fully_connected(1, 50, 7), 2, 20, false);
 }
 
