@@ -35,7 +35,7 @@ pub(crate) struct Folder {
 }
 
 /// `<date>-<machine>-<commit>`: the name of a new folder.
-pub(crate) fn folder_name(machine: &Machine, commit: &str) -> String {
+fn folder_name(machine: &Machine, commit: &str) -> String {
     let commit = &commit[..commit.len().min(8)];
     format!("{}-{}-{}", utc_date(), machine.name, if commit.is_empty() { "nocommit" } else { commit })
 }

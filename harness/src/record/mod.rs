@@ -7,7 +7,7 @@ mod rows;
 pub(crate) mod samples;
 mod utc;
 
-pub(crate) use folder::{Folder, Recorder, folder_name};
+pub(crate) use folder::{Folder, Recorder};
 pub(crate) use rows::{LinkGate, Machine, Method, PhaseRow, RunRow, Status};
 pub(crate) use utc::{utc_date, utc_now};
 

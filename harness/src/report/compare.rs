@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::cells::Cell;
 use super::markdown::{Table, number};
 use super::paper::{Comparison, Others, Peer, Published, Quantity};
-use crate::stats::{Ratio, median, ratio};
+use crate::stats::{Ratio, ratio};
 
 /// What we measured for a published figure: in its unit, per query, with the interval of a ratio or the range of a
 /// figure.
@@ -232,12 +232,6 @@ fn peers<'p>(rows: impl Iterator<Item = &'p Peer>, cells: &[Cell<'_>]) -> Table 
     t
 }
 
-/// The median of the values that a cell is compared by; for tests of this module and of the claims.
-#[cfg(test)]
-pub(crate) fn median_of(cell: &Cell<'_>, quantity: Quantity) -> f64 {
-    quantity.metric().and_then(|m| median(&cell.values_per_query(m))).unwrap_or(f64::NAN)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::cells::cells;
@@ -255,6 +249,10 @@ mod tests {
             samples::add(&mut f, samples::composed(n));
         }
         vec![f]
+    }
+
+    fn median_of(cell: &Cell<'_>, quantity: Quantity) -> f64 {
+        cell.per_query(quantity.metric().unwrap()).unwrap().median
     }
 
     fn squeezed(text: &str) -> String {

@@ -60,11 +60,6 @@ impl Axis {
         self.start + (self.end - self.start) * if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) }
     }
 
-    /// Where the axis begins.
-    pub(crate) fn start(&self) -> f64 {
-        self.start
-    }
-
     /// Values with a grid line.
     pub(crate) fn ticks(&self) -> Vec<f64> {
         let near = 1e-9 * self.low.abs().max(self.high.abs());
