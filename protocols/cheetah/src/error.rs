@@ -15,6 +15,7 @@ pub(crate) fn from_gadgets(e: si_gadgets::Error, peer: Role) -> Error {
 pub(crate) fn from_ot(e: si_ot::Error, peer: Role) -> Error {
     match e {
         si_ot::Error::Wire(e) => Error::Wire(e),
+        e @ si_ot::Error::Limit { .. } => Error::invalid(e.to_string()),
         e => Error::Malformed { peer, what: "an oblivious transfer's message".to_owned(), why: e.to_string() },
     }
 }

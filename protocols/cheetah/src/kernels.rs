@@ -42,7 +42,7 @@ impl Kernels for CheetahKernels {
     fn offline(&mut self, graph: &Graph, n: usize) -> Result<()> {
         self.linear.prepare(graph, n)?;
         let online = cost::online(graph, &self.widths, n, self.options)?;
-        let reserved = self.engine.reserve(online.client_ots as usize, online.server_ots as usize);
+        let reserved = self.engine.reserve_up_to(online.client_ots as usize, online.server_ots as usize);
         self.gadget(reserved)
     }
 

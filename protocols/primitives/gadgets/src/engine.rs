@@ -39,6 +39,8 @@ pub struct Engine {
     pub(crate) receiver: OtReceiver,
     pub(crate) rng: ChaCha20Rng,
     side: Side,
+    /// What a buffer may hold.
+    most_ots: usize,
 }
 
 impl Engine {
@@ -59,7 +61,7 @@ impl Engine {
             }
         };
         let rng = ChaCha20Rng::from_rng(rng);
-        Ok(Self { channel, sender, receiver, rng, side })
+        Ok(Self { channel, sender, receiver, rng, side, most_ots: config.max_buffered })
     }
 
     /// Which party we are.
@@ -99,6 +101,14 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// As [`Self::reserve`], but at most as many as the buffers may hold: a larger batch refills them on its way.
+    ///
+    /// # Errors
+    /// If the peer fails.
+    pub fn reserve_up_to(&mut self, client_sends: usize, server_sends: usize) -> Result<()> {
+        self.reserve(client_sends.min(self.most_ots), server_sends.min(self.most_ots))
     }
 
     /// Sends ours and receives the peer's bits: half a round trip.

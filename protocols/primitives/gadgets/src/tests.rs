@@ -219,3 +219,26 @@ fn shares_of_the_outputs_are_fresh() {
         on_shares(declared, &x, ring, |e, x| (e.relu(x, ring, 24).unwrap(), e.relu(x, ring, 24).unwrap()));
     assert!(a.iter().zip(&b).filter(|(a, b)| a == b).count() < 4);
 }
+
+#[test]
+fn a_batch_larger_than_the_buffers_refills_them() {
+    // Buffers of a few thousand OTs, a batch that takes many times more.
+    let config = OtConfig { max_buffered: 1 << 13, ..OtConfig::default() };
+    let ring = Ring::new(25).unwrap();
+    let party = |ch, side, seed| {
+        let mut e = Engine::setup(ch, side, &mut ChaCha20Rng::seed_from_u64(seed), &config).unwrap();
+        e.reserve_up_to(1 << 20, 1 << 20).unwrap();
+        assert!(matches!(e.reserve(1 << 20, 0), Err(Error::Ot(si_ot::Error::Limit { .. }))));
+        let mut out = vec![3; 300];
+        for _ in 0..40 {
+            out = e.relu(&out, ring, 24).unwrap();
+        }
+        out
+    };
+    let (client, server) = Channel::memory_pair(Duration::from_secs(30));
+    let (a, b) = std::thread::scope(|s| {
+        let server = s.spawn(|| party(server, Side::Server, 2));
+        (party(client, Side::Client, 1), server.join().unwrap())
+    });
+    assert_eq!(sum(ring, (a, b)), vec![6; 300]);
+}
