@@ -5,12 +5,13 @@ use si_wire::Channel;
 use zeroize::Zeroize;
 
 use crate::block::Block;
+use crate::buffer::Buffer;
 use crate::cipher::{Breaker, Hash, Prg};
 use crate::config::{Extension, OtConfig};
 use crate::ferret::{FerretParams, FerretReceiver, FerretSender};
 use crate::session::Session;
 use crate::softspoken::{SoftSpokenReceiver, SoftSpokenSender};
-use crate::{Error, Result, block};
+use crate::{Result, block};
 
 /// Fewest OTs that one extension without Ferret makes (agreement).
 const MIN_BATCH: usize = 1 << 14;
@@ -46,7 +47,7 @@ impl SenderEngine {
     }
 
     /// Appends correlated OTs until `out` holds at least `n`.
-    pub(crate) fn fill(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Vec<Block>) -> Result<()> {
+    pub(crate) fn fill(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Buffer) -> Result<()> {
         let missing = n - out.len();
         let Extension::Ferret(params) = cfg.extension else {
             return self.spoken.extend(ch, missing.max(MIN_BATCH), out);
@@ -61,7 +62,7 @@ impl SenderEngine {
     }
 
     fn start(&mut self, ch: &mut Channel, params: FerretParams) -> Result<FerretSender> {
-        let mut base = Vec::new();
+        let mut base = Buffer::default();
         let mut seed = [0; 2];
         self.seeds.fill(0, &mut seed);
         if params.consumed() <= DIRECT_START {
@@ -70,7 +71,7 @@ impl SenderEngine {
             let small = FerretParams::SMALL;
             self.spoken.extend(ch, small.consumed(), &mut base)?;
             let mut first = FerretSender::new(small, &self.session, "first", Prg::new(seed[0]), self.delta, base);
-            base = Vec::new();
+            base = Buffer::default();
             first.extend(ch, params.consumed(), &mut base)?;
         }
         let ferret = FerretSender::new(params, &self.session, "main", Prg::new(seed[1]), self.delta, base);
@@ -94,7 +95,7 @@ impl ReceiverEngine {
     }
 
     /// Appends correlated OTs until `out` holds at least `n`.
-    pub(crate) fn fill(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Vec<Block>) -> Result<()> {
+    pub(crate) fn fill(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Buffer) -> Result<()> {
         let missing = n - out.len();
         let Extension::Ferret(params) = cfg.extension else {
             return self.spoken.extend(ch, missing.max(MIN_BATCH), out);
@@ -109,14 +110,14 @@ impl ReceiverEngine {
     }
 
     fn start(&mut self, ch: &mut Channel, params: FerretParams) -> Result<FerretReceiver> {
-        let mut base = Vec::new();
+        let mut base = Buffer::default();
         if params.consumed() <= DIRECT_START {
             self.spoken.extend(ch, params.consumed(), &mut base)?;
         } else {
             let small = FerretParams::SMALL;
             self.spoken.extend(ch, small.consumed(), &mut base)?;
             let mut first = FerretReceiver::new(small, &self.session, "first", base);
-            base = Vec::new();
+            base = Buffer::default();
             first.extend(ch, params.consumed(), &mut base)?;
         }
         Ok(FerretReceiver::new(params, &self.session, "main", base))
@@ -132,19 +133,4 @@ fn field_bits(cfg: &OtConfig) -> usize {
 
 fn breaker(session: &Session) -> Hash {
     Hash::new(session.key("correlation breaker"), Breaker::Mmo)
-}
-
-/// Appends `n` zero blocks; returns where they begin.
-///
-/// # Errors
-/// If the system has no memory for them.
-pub(crate) fn grow(out: &mut Vec<Block>, n: usize) -> Result<usize> {
-    let at = out.len();
-    out.try_reserve_exact(n).map_err(|_| Error::Limit {
-        what: "buffered correlated OTs (the system has no memory left)",
-        requested: at + n,
-        limit: at,
-    })?;
-    out.resize(at + n, 0);
-    Ok(at)
 }

@@ -2,6 +2,7 @@
 
 mod base;
 mod block;
+mod buffer;
 mod cipher;
 mod config;
 mod engine;
@@ -11,6 +12,7 @@ mod many;
 mod receiver;
 mod sender;
 mod session;
+mod simd;
 mod softspoken;
 mod transpose;
 mod tree;

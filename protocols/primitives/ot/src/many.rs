@@ -7,23 +7,16 @@
 //! injective for every Δ other than zero. Earlier constructions (Naor, Pinkas, STOC 1999) take m 2^m hashes.
 
 use si_ring::{pack, packed_len, unpack};
-use si_wire::Channel;
+use si_wire::{Channel, MAX_MESSAGE_BYTES};
 
 use crate::block::{Block, times_x};
-use crate::sender::total;
-use crate::two::send_packed;
-use crate::{OtReceiver, OtSender, Result};
+use crate::{Error, OtReceiver, OtSender, Result};
 
 /// Greatest m.
 pub const MAX_INDEX_BITS: u32 = 8;
 
-/// A receiver's part of a batch of 1-of-2^m OTs whose answer is still to come.
-#[must_use = "the peer's answer must be received with the matching finish"]
-pub struct PendingMany {
-    pads: Vec<u8>,
-    indices: Vec<u8>,
-    index_bits: u32,
-}
+/// Pads that are hashed together (local).
+const BATCH: usize = 256;
 
 /// A sender's part of a batch of 1-of-2^m OTs whose indices have been read.
 #[must_use = "the peer waits for the answer"]
@@ -31,6 +24,14 @@ pub struct RequestedMany {
     /// Q of each instance.
     combined: Vec<Block>,
     first: u64,
+    index_bits: u32,
+}
+
+/// A receiver's part of a batch of 1-of-2^m OTs whose answer is still to come.
+#[must_use = "the peer's answer must be received with the matching finish"]
+pub struct PendingMany {
+    pads: Vec<u8>,
+    indices: Vec<u8>,
     index_bits: u32,
 }
 
@@ -42,12 +43,13 @@ impl OtSender {
     /// flushed. To answer several batches in one round, read all their indices with [`Self::one_of_many_read`] first.
     ///
     /// # Errors
-    /// As [`Self::reserve`], and if the receiver's message does not decode.
+    /// As [`Self::reserve`], if the answer is too long for one message, and if the receiver's message does not decode.
     ///
     /// # Panics
     /// If m or `bits` is out of range, or the messages do not fill whole instances.
     pub fn one_of_many(&mut self, ch: &mut Channel, m: u32, bits: u32, messages: &[u8]) -> Result<()> {
         check_widths(m, bits);
+        check_length(messages.len(), bits)?;
         let requested = self.one_of_many_read(ch, m, messages.len() >> m)?;
         self.one_of_many_answer(ch, bits, requested, messages)
     }
@@ -61,13 +63,14 @@ impl OtSender {
     /// If m is out of range.
     pub fn one_of_many_read(&mut self, ch: &mut Channel, m: u32, n: usize) -> Result<RequestedMany> {
         check_widths(m, 1);
-        let blocks = self.take(ch, total(n, m as usize, usize::MAX)?)?;
-        let first = self.count(blocks.len());
+        let ots = n.saturating_mul(m as usize);
+        self.reserve(ch, ots)?;
         let bytes = ch.recv_exact("OT indices", packed_len(n, m))?;
         let corrections = unpack(&bytes, n, m).map_err(|e| ch.malformed("OT indices", e.to_string()))?;
+        let first = self.count(ots);
         // The corrections were sent in the clear, so they may be addresses.
         let multiples = self.multiples(m);
-        let instances = blocks.chunks_exact(m as usize).zip(corrections);
+        let instances = self.buffer.take(ots).chunks_exact(m as usize).zip(corrections);
         let combined = instances.map(|(blocks, c)| combine(blocks) ^ multiples[c as usize]).collect();
         Ok(RequestedMany { combined, first, index_bits: m })
     }
@@ -75,7 +78,7 @@ impl OtSender {
     /// The second half of [`Self::one_of_many`].
     ///
     /// # Errors
-    /// If the connection fails.
+    /// If the connection fails, or the answer is too long for one message.
     ///
     /// # Panics
     /// As [`Self::one_of_many`].
@@ -88,16 +91,22 @@ impl OtSender {
     ) -> Result<()> {
         let RequestedMany { combined, first, index_bits: m } = requested;
         check_widths(m, bits);
+        check_length(messages.len(), bits)?;
         assert_eq!(messages.len(), combined.len() << m, "2^m messages for each instance");
         let multiples = self.multiples(m);
-        let mut pads = vec![0; 1 << m];
-        let mut masked = Vec::with_capacity(messages.len());
-        for (i, (q, own)) in combined.iter().zip(messages.chunks_exact(1 << m)).enumerate() {
-            pads.iter_mut().zip(&multiples).for_each(|(p, d)| *p = q ^ d);
-            self.hash.hash(first + i as u64, 1 << m, &mut pads);
-            masked.extend(own.iter().zip(&pads).map(|(message, pad)| u64::from(*message) ^ *pad as u64));
+        let mut pads = [0; BATCH];
+        let mut packer = Packer::new(messages.len(), bits);
+        let group = BATCH >> m;
+        for (g, (qs, own)) in combined.chunks(group).zip(messages.chunks(group << m)).enumerate() {
+            let pads = &mut pads[..own.len()];
+            for (q, pads) in qs.iter().zip(pads.chunks_exact_mut(1 << m)) {
+                pads.iter_mut().zip(&multiples).for_each(|(p, d)| *p = q ^ d);
+            }
+            self.hash.hash(first + (g * group) as u64, 1 << m, pads);
+            own.iter().zip(pads).for_each(|(message, pad)| packer.push(u64::from(*message) ^ *pad as u64));
         }
-        send_packed(ch, &masked, bits)
+        ch.send(&packer.finish())?;
+        Ok(())
     }
 
     /// jΔ for each polynomial j of degree below m.
@@ -124,16 +133,19 @@ impl OtReceiver {
     /// If m is out of range.
     pub fn one_of_many_begin(&mut self, ch: &mut Channel, m: u32, indices: &[u8]) -> Result<PendingMany> {
         check_widths(m, 1);
-        let n = indices.len();
-        let blocks = self.take(ch, total(n, m as usize, usize::MAX)?)?;
-        let first = self.count(blocks.len());
-        let instances = blocks.chunks_exact(m as usize);
-        let random = instances.clone().map(|b| b.iter().enumerate().fold(0, |c, (i, b)| c | (*b as u64 & 1) << i));
-        let corrections: Vec<u64> = random.zip(indices).map(|(r, c)| r ^ u64::from(*c)).collect();
-        let mut message = Vec::new();
+        let ots = indices.len().saturating_mul(m as usize);
+        self.reserve(ch, ots)?;
+        let first = self.count(ots);
+        let instances = self.buffer.take(ots).chunks_exact(m as usize).zip(indices);
+        let (mut corrections, mut pads) = (Vec::with_capacity(indices.len()), Vec::with_capacity(indices.len()));
+        for (blocks, index) in instances {
+            let random = blocks.iter().rev().fold(0, |c, b| c << 1 | (*b as u64 & 1));
+            corrections.push(random ^ u64::from(*index));
+            pads.push(combine(blocks));
+        }
+        let mut message = Vec::with_capacity(packed_len(indices.len(), m));
         pack(&corrections, m, &mut message);
         ch.send(&message)?;
-        let mut pads: Vec<Block> = instances.map(combine).collect();
         self.hash.hash(first, 1, &mut pads);
         Ok(PendingMany { pads: pads.iter().map(|p| *p as u8).collect(), indices: indices.to_vec(), index_bits: m })
     }
@@ -148,20 +160,13 @@ impl OtReceiver {
     pub fn one_of_many_finish(&mut self, ch: &mut Channel, m: u32, bits: u32, pending: PendingMany) -> Result<Vec<u8>> {
         check_widths(m, bits);
         assert_eq!(m, pending.index_bits, "the batch was begun with another number of messages");
-        let n = pending.pads.len();
-        let bytes = ch.recv_exact("1-of-many OT", packed_len(n << m, bits))?;
-        let masked = unpack(&bytes, n << m, bits).map_err(|e| ch.malformed("1-of-many OT", e.to_string()))?;
+        let count = pending.pads.len() << m;
+        let what = "1-of-many OT";
+        let bytes = ch.recv_exact(what, packed_len(count, bits))?;
+        let masked = Packed::new(bytes, count, bits).ok_or_else(|| ch.malformed(what, "the padding is not zero"))?;
         let low = (u64::MAX >> (64 - bits)) as u8;
-        let own = pending.indices.iter().zip(&pending.pads);
-        // All messages are read and one is kept by a mask: the index must not become an address.
-        let select = |(messages, (index, pad)): (&[u64], (&u8, &u8))| {
-            let chosen = messages.iter().enumerate().fold(0, |c, (j, message)| {
-                let differs = u64::from(j as u8 ^ *index);
-                c | (*message & (differs.wrapping_sub(1) >> 8 & 0xFF)) as u8
-            });
-            (chosen ^ pad) & low
-        };
-        Ok(masked.chunks_exact(1 << m).zip(own).map(select).collect())
+        let own = pending.indices.iter().zip(&pending.pads).enumerate();
+        Ok(own.map(|(i, (index, pad))| (masked.select(i << m, m, *index) ^ pad) & low).collect())
     }
 }
 
@@ -173,4 +178,82 @@ fn combine(blocks: &[Block]) -> Block {
 fn check_widths(m: u32, bits: u32) {
     assert!((1..=MAX_INDEX_BITS).contains(&m), "1-of-2^{m} OT: 1 to {MAX_INDEX_BITS} are supported");
     assert!((1..=8).contains(&bits), "messages of {bits} bits: 1 to 8 are supported");
+}
+
+fn check_length(messages: usize, bits: u32) -> Result<()> {
+    let limit = MAX_MESSAGE_BYTES / bits as usize * 8;
+    if messages > limit {
+        return Err(Error::Limit { what: "messages of one batch of 1-of-many OTs", requested: messages, limit });
+    }
+    Ok(())
+}
+
+/// Packs values of at most 8 bits: the format of `si_ring::pack`, without a vector of words.
+struct Packer {
+    out: Vec<u8>,
+    bits: u32,
+    word: u64,
+    filled: u32,
+}
+
+impl Packer {
+    fn new(count: usize, bits: u32) -> Self {
+        Self { out: Vec::with_capacity(packed_len(count, bits) + 4), bits, word: 0, filled: 0 }
+    }
+
+    #[inline]
+    fn push(&mut self, value: u64) {
+        self.word |= (value & (u64::MAX >> (64 - self.bits))) << self.filled;
+        self.filled += self.bits;
+        if self.filled >= 32 {
+            self.out.extend_from_slice(&(self.word as u32).to_le_bytes());
+            self.word >>= 32;
+            self.filled -= 32;
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.out.extend_from_slice(&self.word.to_le_bytes()[..self.filled.div_ceil(8) as usize]);
+        self.out
+    }
+}
+
+/// Packed values of at most 8 bits, read where they lie.
+struct Packed {
+    /// With eight bytes more, so that a window of eight can be read at each of them.
+    bytes: Vec<u8>,
+    bits: usize,
+}
+
+impl Packed {
+    /// `None` if the padding is not zero; `bytes` has the length of `count` packed values.
+    fn new(mut bytes: Vec<u8>, count: usize, bits: u32) -> Option<Self> {
+        let used = count * bits as usize;
+        if !used.is_multiple_of(8) && bytes.last().is_some_and(|last| last >> (used % 8) != 0) {
+            return None;
+        }
+        bytes.extend_from_slice(&[0; 8]);
+        Some(Self { bytes, bits: bits as usize })
+    }
+
+    /// At least 57 bits from bit `at` on.
+    fn window(&self, at: usize) -> u64 {
+        let mut window = [0; 8];
+        window.copy_from_slice(&self.bytes[at / 8..at / 8 + 8]);
+        u64::from_le_bytes(window) >> (at % 8)
+    }
+
+    /// Value `index` (secret) of the 2^m that begin with value `from`, with other bits above it.
+    fn select(&self, from: usize, m: u32, index: u8) -> u8 {
+        if self.bits << m <= 32 {
+            // All of them are in one window; a shift takes the same time for every amount.
+            return (self.window(from * self.bits) >> (usize::from(index) * self.bits)) as u8;
+        }
+        // All are read and one is kept by a mask: the index must not become an address.
+        (0..1usize << m).fold(0, |chosen, j| {
+            let differs = j as u64 ^ u64::from(index);
+            let keep = (differs.wrapping_sub(1) >> 8) as u8;
+            chosen | (self.window((from + j) * self.bits) as u8 & keep)
+        })
+    }
 }

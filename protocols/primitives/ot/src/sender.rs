@@ -1,26 +1,26 @@
-//! The endpoint that sends: knows both messages of each OT.
+//! The endpoint that sends: knows all messages of each OT.
 
 use rand::CryptoRng;
-use si_ring::Bits;
 use si_wire::Channel;
 use zeroize::Zeroize;
 
+use crate::Result;
 use crate::block::Block;
+use crate::buffer::Buffer;
 use crate::cipher::Hash;
 use crate::config::OtConfig;
 use crate::engine::SenderEngine;
-use crate::{Error, Result};
 
-/// The sender of OTs in one direction, with a buffer of correlated OTs.
+/// The sender of OTs in one direction, with a stock of correlated OTs.
 ///
 /// A correlated OT here is a block q at the sender and a block v = q + uΔ at the receiver, where u is the lowest bit of
-/// v, random, and Δ is the sender's and the same for all. Every operation consumes them from the buffer; see the crate's
+/// v, random, and Δ is the sender's and the same for all. Every operation consumes them from the stock; see the crate's
 /// documentation for the lock-step rule.
 pub struct OtSender {
     pub(crate) delta: Block,
     pub(crate) hash: Hash,
-    pub(crate) buffer: Vec<Block>,
-    pub(crate) used: u64,
+    pub(crate) buffer: Buffer,
+    used: u64,
     engine: SenderEngine,
     config: OtConfig,
 }
@@ -32,10 +32,10 @@ impl OtSender {
     /// If the connection fails, or the peer is caught deviating.
     pub fn setup(ch: &mut Channel, rng: &mut impl CryptoRng, config: &OtConfig) -> Result<Self> {
         let (engine, delta, hash) = SenderEngine::setup(ch, rng, config)?;
-        Ok(Self { delta, hash, buffer: Vec::new(), used: 0, engine, config: *config })
+        Ok(Self { delta, hash, buffer: Buffer::default(), used: 0, engine, config: *config })
     }
 
-    /// Makes sure that at least `n` correlated OTs are buffered.
+    /// Makes sure that at least `n` correlated OTs are in stock.
     ///
     /// # Errors
     /// If `n` is above the limit of the configuration, the connection fails, or the peer is caught deviating.
@@ -47,7 +47,7 @@ impl OtSender {
         self.engine.fill(ch, &self.config, n, &mut self.buffer)
     }
 
-    /// Correlated OTs in the buffer.
+    /// Correlated OTs in stock.
     #[must_use]
     pub fn available(&self) -> usize {
         self.buffer.len()
@@ -59,10 +59,20 @@ impl OtSender {
         self.used
     }
 
-    /// The last `n` buffered blocks, after refilling if there are fewer; the caller must end with [`Self::consume`].
-    pub(crate) fn take(&mut self, ch: &mut Channel, n: usize) -> Result<Vec<Block>> {
+    /// The difference Δ of all correlated OTs; its lowest bit is 1. A secret of this party's.
+    #[must_use]
+    pub fn delta(&self) -> Block {
+        self.delta
+    }
+
+    /// The blocks q of `n` correlated OTs as they are, for protocols that break the correlation themselves. No traffic.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`], which is called for `n`.
+    pub fn correlations(&mut self, ch: &mut Channel, n: usize) -> Result<&[Block]> {
         self.reserve(ch, n)?;
-        Ok(self.buffer.split_off(self.buffer.len() - n))
+        self.count(n);
+        Ok(self.buffer.take(n))
     }
 
     /// Counts `n` OTs as used; returns the index of the first, which is the hash's tweak.
@@ -71,26 +81,10 @@ impl OtSender {
         self.used += n as u64;
         first
     }
-
-    /// Receives one bit for each of `n` OTs.
-    pub(crate) fn recv_bits(ch: &mut Channel, what: &'static str, n: usize) -> Result<Bits> {
-        let bytes = ch.recv_exact(what, n.div_ceil(8))?;
-        Bits::decode(&bytes, n).map_err(|e| ch.malformed(what, e.to_string()).into())
-    }
 }
 
 impl Drop for OtSender {
     fn drop(&mut self) {
         self.delta.zeroize();
-        self.buffer.zeroize();
     }
-}
-
-/// The number of OTs that `n` instances of `per_instance` take.
-pub(crate) fn total(n: usize, per_instance: usize, limit: usize) -> Result<usize> {
-    n.checked_mul(per_instance).filter(|t| *t <= limit).ok_or(Error::Limit {
-        what: "correlated OTs of one operation",
-        requested: n.saturating_mul(per_instance),
-        limit,
-    })
 }

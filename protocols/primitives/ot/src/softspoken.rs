@@ -14,11 +14,11 @@ use zeroize::Zeroizing;
 use crate::Result;
 use crate::base;
 use crate::block::{self, BLOCK_BYTES, Block, mask};
-use crate::cipher::{Breaker, Hash, Prg};
-use crate::engine::grow;
+use crate::buffer::Buffer;
+use crate::cipher::Prg;
 use crate::session::Session;
 use crate::transpose::transpose;
-use crate::tree;
+use crate::tree::{self, TreeHash};
 
 /// OTs of one block of a column.
 const ROW: usize = 128;
@@ -62,7 +62,7 @@ impl SoftSpokenSender {
             // The seed of the side that was not chosen, at y = 1: the sender knows all but that of δ.
             blocks.for_each(|(_, (seeds, keys))| seeds[1] = keys[0]);
         } else {
-            let hash = Hash::new(session.key("tree"), Breaker::Mmo);
+            let hash = TreeHash::new(session.key("tree"));
             let bytes = ch.recv_exact("tree corrections", 2 * base::COUNT * BLOCK_BYTES)?;
             let corrections: Vec<Block> = block::decode(&bytes).collect();
             for (b, (seeds, keys)) in blocks {
@@ -73,7 +73,8 @@ impl SoftSpokenSender {
                 });
                 let known: Zeroizing<Vec<Block>> = Zeroizing::new(known.collect());
                 let position = (delta >> (b * field_bits)) as usize & ((1 << field_bits) - 1);
-                tree::expand_punctured(&hash, position, &known, seeds);
+                let fixes = tree::expand_punctured(&hash, position, &known, seeds);
+                tree::apply(&fixes, seeds);
                 relabel(position, seeds);
             }
         }
@@ -82,12 +83,13 @@ impl SoftSpokenSender {
     }
 
     /// Appends `n` correlated OTs, rounded up to a multiple of 128. Receives 128 / k - 1 bits for each.
-    pub(crate) fn extend(&mut self, ch: &mut Channel, n: usize, out: &mut Vec<Block>) -> Result<()> {
+    pub(crate) fn extend(&mut self, ch: &mut Channel, n: usize, out: &mut Buffer) -> Result<()> {
         let k = self.streams.field_bits;
         let blocks = n.div_ceil(ROW);
-        let mut at = grow(out, blocks * ROW)?;
+        let rows = out.add(blocks * ROW)?;
         let mut scratch = Scratch::new(k);
-        for tile in tiles(blocks) {
+        for rows in rows.chunks_mut(TILE * ROW) {
+            let tile = rows.len() / ROW;
             let bytes = ch.recv_exact("OT extension", (base::COUNT / k - 1) * tile * BLOCK_BYTES)?;
             let mut corrections = block::decode(&bytes);
             for b in 0..base::COUNT / k {
@@ -102,8 +104,7 @@ impl SoftSpokenSender {
                 }
             }
             scratch.columns[..tile].fill(0);
-            transpose(&scratch.columns[..ROW * tile], tile, &mut out[at..at + ROW * tile]);
-            at += ROW * tile;
+            transpose(&scratch.columns[..ROW * tile], tile, rows);
             self.streams.position += tile as u64;
         }
         Ok(())
@@ -121,7 +122,7 @@ impl SoftSpokenReceiver {
             // Whoever chose δ knows the seed of the other field element.
             blocks.for_each(|(seeds, keys)| seeds.copy_from_slice(&[keys[0][1], keys[0][0]]));
         } else {
-            let hash = Hash::new(session.key("tree"), Breaker::Mmo);
+            let hash = TreeHash::new(session.key("tree"));
             let mut message = Vec::new();
             for (seeds, keys) in blocks {
                 let (root, delta) = (block::random(rng), block::random(rng));
@@ -140,13 +141,14 @@ impl SoftSpokenReceiver {
     }
 
     /// Appends `n` correlated OTs, rounded up to a multiple of 128. Sends 128 / k - 1 bits for each; flushes.
-    pub(crate) fn extend(&mut self, ch: &mut Channel, n: usize, out: &mut Vec<Block>) -> Result<()> {
+    pub(crate) fn extend(&mut self, ch: &mut Channel, n: usize, out: &mut Buffer) -> Result<()> {
         let k = self.streams.field_bits;
         let blocks = n.div_ceil(ROW);
-        let mut at = grow(out, blocks * ROW)?;
+        let rows = out.add(blocks * ROW)?;
         let mut scratch = Scratch::new(k);
         let mut choices = [0; TILE];
-        for tile in tiles(blocks) {
+        for rows in rows.chunks_mut(TILE * ROW) {
+            let tile = rows.len() / ROW;
             let mut message = Vec::with_capacity((base::COUNT / k - 1) * tile * BLOCK_BYTES);
             for b in 0..base::COUNT / k {
                 self.streams.expand(b, tile, &mut scratch);
@@ -159,8 +161,7 @@ impl SoftSpokenReceiver {
             }
             ch.send(&message)?;
             scratch.columns[..tile].copy_from_slice(&choices[..tile]);
-            transpose(&scratch.columns[..ROW * tile], tile, &mut out[at..at + ROW * tile]);
-            at += ROW * tile;
+            transpose(&scratch.columns[..ROW * tile], tile, rows);
             self.streams.position += tile as u64;
         }
         ch.flush()?;
@@ -203,11 +204,6 @@ impl Scratch {
             columns: Zeroizing::new(vec![0; base::COUNT * TILE]),
         }
     }
-}
-
-/// The lengths of the tiles that `blocks` are cut into.
-fn tiles(blocks: usize) -> impl Iterator<Item = usize> {
-    (0..blocks).step_by(TILE).map(move |at| TILE.min(blocks - at))
 }
 
 fn xor_into(a: &mut [Block], b: &[Block]) {

@@ -5,43 +5,92 @@
 //! a node is its path, first step lowest, and a level is expanded in place by straight passes.
 
 use crate::block::{Block, CLEAR_LSB, mask};
-use crate::cipher::Hash;
+use crate::cipher::{Breaker, Hash};
+
+/// A change that the parents of a level are owed: `value` is to be XORed in at `position`, which is secret.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Fix {
+    pub(crate) position: usize,
+    pub(crate) value: Block,
+}
+
+/// The hash of the trees, MMO, under a public key.
+pub(crate) struct TreeHash {
+    hash: Hash,
+    /// H(0): the left child, and the right one, of a zero that stands for a node that is not known.
+    of_zero: Block,
+}
+
+impl TreeHash {
+    pub(crate) fn new(key: Block) -> Self {
+        let hash = Hash::new(key, Breaker::Mmo);
+        let mut of_zero = [0];
+        hash.hash(0, 1, &mut of_zero);
+        Self { hash, of_zero: of_zero[0] }
+    }
+
+    /// Applies the fixes to the parents, replaces them by their left children and writes the right ones; returns the
+    /// sums of both.
+    fn level(&self, fixes: &[Fix; 2], left: &mut [Block], right: &mut [Block]) -> (Block, Block) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(kernels) = self.hash.kernels() {
+            return kernels.level(fixes, left, right);
+        }
+        apply(fixes, left);
+        right.copy_from_slice(left);
+        self.hash.hash(0, 1, left);
+        let mut sums = (0, 0);
+        for (l, r) in left.iter().zip(right) {
+            *r ^= l;
+            sums.0 ^= l;
+            sums.1 ^= *r;
+        }
+        sums
+    }
+}
 
 /// Fills `leaves` (a power of two, at least 2) from a root pair that adds up to `delta`, and `left_sums` with the sum
 /// of the left nodes of each level.
-pub(crate) fn expand(hash: &Hash, root: Block, delta: Block, leaves: &mut [Block], left_sums: &mut [Block]) {
+pub(crate) fn expand(hash: &TreeHash, root: Block, delta: Block, leaves: &mut [Block], left_sums: &mut [Block]) {
     debug_assert_eq!(leaves.len(), 1 << left_sums.len());
     leaves[0] = root;
     leaves[1] = root ^ delta;
     left_sums[0] = root;
     for (level, sum) in left_sums.iter_mut().enumerate().skip(1) {
         let (left, right) = leaves[..2 << level].split_at_mut(1 << level);
-        *sum = children(hash, left, right).0;
+        *sum = hash.level(&[Fix::default(); 2], left, right).0;
     }
 }
 
-/// The same tree without the leaf at `position`, which comes out as zero: `known[i]` is the sum of the nodes of level i
-/// on the side that the path to `position` does not take. Neither branches nor addresses depend on `position`.
-pub(crate) fn expand_punctured(hash: &Hash, position: usize, known: &[Block], leaves: &mut [Block]) {
+/// The same tree without the leaf at `position`: `known[i]` is the sum of the nodes of level i on the side that the path
+/// to `position` does not take. Neither branches nor addresses depend on `position`. Returns what is still to be XORed
+/// into the leaves: then the one at `position` is zero and all others are right.
+pub(crate) fn expand_punctured(hash: &TreeHash, position: usize, known: &[Block], leaves: &mut [Block]) -> [Fix; 2] {
     debug_assert_eq!(leaves.len(), 1 << known.len());
     let takes_right = |level: usize| mask((position >> level) as Block);
     leaves[0] = known[0] & takes_right(0);
     leaves[1] = known[0] & !takes_right(0);
-    let mut junk = [0];
-    hash.hash(0, 1, &mut junk);
-    let junk = junk[0]; // both children of the zero that stands for the node on the path
+    let junk = hash.of_zero;
+    let mut fixes = [Fix::default(); 2];
     for (level, known) in known.iter().enumerate().skip(1) {
         let width = 1 << level;
         let (left, right) = leaves[..2 * width].split_at_mut(width);
-        let (left_sum, right_sum) = children(hash, left, right);
-        let path = takes_right(level);
-        let sibling = known ^ (left_sum & path) ^ (right_sum & !path) ^ junk;
-        let on_path = position & (width - 1);
-        for (j, (l, r)) in left.iter_mut().zip(right).enumerate() {
-            let here = equal(j, on_path);
-            *l ^= here & (junk ^ (sibling & path));
-            *r ^= here & (junk ^ (sibling & !path));
-        }
+        let (left_sum, right_sum) = hash.level(&fixes, left, right);
+        let right_path = takes_right(level);
+        let sibling = known ^ (left_sum & right_path) ^ (right_sum & !right_path) ^ junk;
+        let left_position = position & (width - 1);
+        fixes = [
+            Fix { position: left_position, value: junk ^ (sibling & right_path) },
+            Fix { position: left_position + width, value: junk ^ (sibling & !right_path) },
+        ];
+    }
+    fixes
+}
+
+/// Applies the fixes that are still owed.
+pub(crate) fn apply(fixes: &[Fix; 2], leaves: &mut [Block]) {
+    for (j, l) in leaves.iter_mut().enumerate() {
+        *l ^= fixes.iter().fold(0, |x, f| x ^ (f.value & equal(j, f.position)));
     }
 }
 
@@ -52,29 +101,13 @@ pub(crate) fn finish(leaves: &mut [Block]) {
 
 /// Makes correlated OTs of the receiver's leaves: the lowest bits are cleared, and the missing leaf becomes the sender's
 /// plus Δ, which is the sum of all others, with the lowest bit set.
-pub(crate) fn finish_punctured(position: usize, leaves: &mut [Block]) {
-    let mut sum = 0;
-    for l in leaves.iter_mut() {
-        *l &= CLEAR_LSB;
-        sum ^= *l;
-    }
-    let missing = sum | 1;
+pub(crate) fn finish_punctured(position: usize, fixes: &[Fix; 2], leaves: &mut [Block]) {
+    let all = leaves.iter().fold(0, |x, l| x ^ l) ^ fixes[0].value ^ fixes[1].value;
+    let missing = (all & CLEAR_LSB) | 1;
     for (j, l) in leaves.iter_mut().enumerate() {
-        *l |= equal(j, position) & missing;
+        let owed = fixes.iter().fold(0, |x, f| x ^ (f.value & equal(j, f.position)));
+        *l = ((*l ^ owed) & CLEAR_LSB) | (equal(j, position) & missing);
     }
-}
-
-/// Expands one level; returns the sums of the left and of the right children.
-fn children(hash: &Hash, left: &mut [Block], right: &mut [Block]) -> (Block, Block) {
-    right.copy_from_slice(left);
-    hash.hash(0, 1, left);
-    let mut sums = (0, 0);
-    for (l, r) in left.iter().zip(right) {
-        *r ^= l;
-        sums.0 ^= l;
-        sums.1 ^= *r;
-    }
-    sums
 }
 
 /// All ones if a = b, else zero.
@@ -88,31 +121,53 @@ fn equal(a: usize, b: usize) -> Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cipher::Breaker;
+    use crate::simd::Level;
+
+    const DELTA: Block = 0x1234_5678_9ABC_DEF0_0F1E_2D3C_4B5A_6979;
+
+    fn full(hash: &TreeHash, depth: usize) -> (Vec<Block>, Vec<Block>) {
+        let (mut leaves, mut sums) = (vec![0; 1 << depth], vec![0; depth]);
+        expand(hash, 42, DELTA, &mut leaves, &mut sums);
+        (leaves, sums)
+    }
 
     #[test]
     fn a_punctured_tree_misses_one_leaf_and_gains_delta() {
-        let hash = Hash::new(77, Breaker::Mmo);
-        let delta = 0x1234_5678_9ABC_DEF0_0F1E_2D3C_4B5A_6979;
-        for depth in [1, 2, 3, 7, 10] {
-            let (mut leaves, mut sums) = (vec![0; 1 << depth], vec![0; depth]);
-            expand(&hash, 42, delta, &mut leaves, &mut sums);
-            assert_eq!(leaves.iter().fold(0, |a, b| a ^ b), delta);
-            for position in [0, 1, leaves.len() / 3, leaves.len() - 1] {
-                let known: Vec<Block> =
-                    sums.iter().enumerate().map(|(i, s)| if position >> i & 1 == 1 { *s } else { s ^ delta }).collect();
-                let mut punctured = vec![0; 1 << depth];
-                expand_punctured(&hash, position, &known, &mut punctured);
-                for (j, (p, l)) in punctured.iter().zip(&leaves).enumerate() {
-                    assert_eq!(*p, if j == position { 0 } else { *l }, "depth {depth} position {position} leaf {j}");
-                }
-                finish_punctured(position, &mut punctured);
-                let mut full = leaves.clone();
-                finish(&mut full);
-                for (j, (p, l)) in punctured.iter().zip(&full).enumerate() {
-                    assert_eq!(p ^ l, if j == position { delta } else { 0 });
+        for level in Level::all() {
+            let hash = level.force(|| TreeHash::new(77));
+            for depth in [1, 2, 3, 7, 10] {
+                let (leaves, sums) = full(&hash, depth);
+                assert_eq!(leaves.iter().fold(0, |a, b| a ^ b), DELTA);
+                for position in [0, 1, leaves.len() / 3, leaves.len() - 1] {
+                    let side = |(i, s): (usize, &Block)| if position >> i & 1 == 1 { *s } else { s ^ DELTA };
+                    let known: Vec<Block> = sums.iter().enumerate().map(side).collect();
+                    let mut punctured = vec![0; 1 << depth];
+                    let fixes = expand_punctured(&hash, position, &known, &mut punctured);
+                    let mut finished = punctured.clone();
+                    apply(&fixes, &mut punctured);
+                    for (j, (p, l)) in punctured.iter().zip(&leaves).enumerate() {
+                        assert_eq!(
+                            *p,
+                            if j == position { 0 } else { *l },
+                            "depth {depth} position {position} leaf {j}"
+                        );
+                    }
+                    finish_punctured(position, &fixes, &mut finished);
+                    let mut full = leaves.clone();
+                    finish(&mut full);
+                    for (j, (p, l)) in finished.iter().zip(&full).enumerate() {
+                        assert_eq!(p ^ l, if j == position { DELTA } else { 0 });
+                    }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_level_grows_the_same_tree() {
+        let expect = full(&Level::Scalar.force(|| TreeHash::new(5)), 9);
+        for level in Level::all() {
+            assert_eq!(full(&level.force(|| TreeHash::new(5)), 9), expect, "{level:?}");
         }
     }
 }

@@ -6,6 +6,9 @@ use si_wire::Channel;
 use crate::block::{Block, mask};
 use crate::{OtReceiver, OtSender, Result};
 
+/// OTs that are hashed together (local).
+const BATCH: usize = 256;
+
 /// A receiver's part of a batch of OTs whose answer is still to come.
 #[must_use = "the peer's answer must be received with the matching finish"]
 pub struct Pending {
@@ -19,10 +22,13 @@ impl OtSender {
     /// # Errors
     /// As [`Self::reserve`], which is called for `n`.
     pub fn random_bits(&mut self, ch: &mut Channel, n: usize) -> Result<(Bits, Bits)> {
-        let zero = self.take(ch, n)?;
-        let (first, second) = self.pads(zero);
-        let bits = |blocks: Vec<Block>| Bits::from_lsb(blocks.into_iter().map(|b| b as u64));
-        Ok((bits(first), bits(second)))
+        self.reserve(ch, n)?;
+        let (mut m0, mut m1) = (Vec::with_capacity(n.div_ceil(64)), Vec::with_capacity(n.div_ceil(64)));
+        self.pads(n, None, |zero, one| {
+            m0.extend(zero.chunks(64).map(lowest_bits));
+            m1.extend(one.chunks(64).map(lowest_bits));
+        });
+        Ok((Bits::from_words(m0, n), Bits::from_words(m1, n)))
     }
 
     /// Correlated OT over Z_2^l: for each x_i a uniform r_i is returned, and the receiver with choice b_i gets
@@ -33,15 +39,31 @@ impl OtSender {
     /// # Errors
     /// As [`Self::reserve`], and if the receiver's message does not decode.
     pub fn correlated(&mut self, ch: &mut Channel, ring: Ring, x: &[u64]) -> Result<Vec<u64>> {
-        let (zero, one) = self.chosen_pads(ch, x.len())?;
-        let corrections: Vec<u64> = zero
-            .iter()
-            .zip(&one)
-            .zip(x)
-            .map(|((zero, one), x)| (*zero as u64).wrapping_add(*x).wrapping_sub(*one as u64))
-            .collect();
-        send_packed(ch, &corrections, ring.bits())?;
-        Ok(zero.iter().map(|z| ring.reduce(*z as u64)).collect())
+        let mut out = vec![0; x.len()];
+        self.correlated_into(ch, ring, x, &mut out)?;
+        Ok(out)
+    }
+
+    /// As [`Self::correlated`], into a slice of the same length as `x`.
+    ///
+    /// # Errors
+    /// As [`Self::correlated`].
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn correlated_into(&mut self, ch: &mut Channel, ring: Ring, x: &[u64], out: &mut [u64]) -> Result<()> {
+        assert_eq!(x.len(), out.len(), "correlated OT: lengths are the caller's");
+        self.reserve(ch, x.len())?;
+        let choices = recv_bits(ch, x.len())?;
+        let mut corrections = Vec::with_capacity(x.len());
+        let mut rest = out.iter_mut().zip(x);
+        self.pads(x.len(), Some(&choices), |zero, one| {
+            for ((zero, one), (out, x)) in zero.iter().zip(one).zip(rest.by_ref()) {
+                *out = ring.reduce(*zero as u64);
+                corrections.push((*zero as u64).wrapping_add(*x).wrapping_sub(*one as u64));
+            }
+        });
+        send_packed(ch, &corrections, ring.bits())
     }
 
     /// Chosen OT of messages of `bits` bits (1 to 64): the receiver gets m0_i or m1_i.
@@ -55,28 +77,38 @@ impl OtSender {
     /// If the lengths differ or `bits` is out of range.
     pub fn chosen(&mut self, ch: &mut Channel, bits: u32, m0: &[u64], m1: &[u64]) -> Result<()> {
         assert!(m0.len() == m1.len() && (1..=64).contains(&bits), "chosen OT: lengths and width are the caller's");
-        let (zero, one) = self.chosen_pads(ch, m0.len())?;
-        let pairs = m0.iter().zip(zero).zip(m1.iter().zip(one));
-        let masked: Vec<u64> = pairs.flat_map(|((m0, p0), (m1, p1))| [m0 ^ p0 as u64, m1 ^ p1 as u64]).collect();
+        self.reserve(ch, m0.len())?;
+        let choices = recv_bits(ch, m0.len())?;
+        let mut masked = Vec::with_capacity(2 * m0.len());
+        let mut messages = m0.iter().zip(m1);
+        self.pads(m0.len(), Some(&choices), |zero, one| {
+            for ((zero, one), (m0, m1)) in zero.iter().zip(one).zip(messages.by_ref()) {
+                masked.extend([m0 ^ *zero as u64, m1 ^ *one as u64]);
+            }
+        });
         send_packed(ch, &masked, bits)
     }
 
-    /// Reads the choices and returns the pads of message 0 and of message 1.
-    fn chosen_pads(&mut self, ch: &mut Channel, n: usize) -> Result<(Vec<Block>, Vec<Block>)> {
-        let mut zero = self.take(ch, n)?;
-        let corrections = Self::recv_bits(ch, "OT choices", n)?;
-        for (z, c) in zero.iter_mut().zip(corrections.iter()) {
-            *z ^= self.delta & mask(Block::from(c));
+    /// Takes `n` OTs, which must be in stock, and gives `each` the pads of message 0 and of message 1, in batches of a
+    /// multiple of 64 but for the last. `corrections` are the differences between the random choices and the real ones.
+    fn pads(&mut self, n: usize, corrections: Option<&Bits>, mut each: impl FnMut(&[Block], &[Block])) {
+        let first = self.count(n);
+        let mut ones = [0; BATCH];
+        for (batch, zero) in self.buffer.take(n).chunks_mut(BATCH).enumerate() {
+            if let Some(corrections) = corrections {
+                for (zero, word) in zero.chunks_mut(64).zip(&corrections.words()[batch * BATCH / 64..]) {
+                    for (i, z) in zero.iter_mut().enumerate() {
+                        *z ^= self.delta & mask(Block::from(word >> i));
+                    }
+                }
+            }
+            let one = &mut ones[..zero.len()];
+            one.iter_mut().zip(zero.iter()).for_each(|(one, zero)| *one = zero ^ self.delta);
+            let tweak = first + (batch * BATCH) as u64;
+            self.hash.hash(tweak, 1, zero);
+            self.hash.hash(tweak, 1, one);
+            each(zero, one);
         }
-        Ok(self.pads(zero))
-    }
-
-    fn pads(&mut self, mut zero: Vec<Block>) -> (Vec<Block>, Vec<Block>) {
-        let first = self.count(zero.len());
-        let mut one: Vec<Block> = zero.iter().map(|z| z ^ self.delta).collect();
-        self.hash.hash(first, 1, &mut zero);
-        self.hash.hash(first, 1, &mut one);
-        (zero, one)
     }
 }
 
@@ -86,11 +118,9 @@ impl OtReceiver {
     /// # Errors
     /// As [`Self::reserve`], which is called for `n`.
     pub fn random_bits(&mut self, ch: &mut Channel, n: usize) -> Result<(Bits, Bits)> {
-        let mut blocks = self.take(ch, n)?;
-        let choices = Bits::from_lsb(blocks.iter().map(|b| *b as u64));
-        let first = self.count(n);
-        self.hash.hash(first, 1, &mut blocks);
-        Ok((choices, Bits::from_lsb(blocks.into_iter().map(|b| b as u64))))
+        self.reserve(ch, n)?;
+        let (choices, pads) = self.pads(n, lowest_bits);
+        Ok((choices, Bits::from_words(pads, n)))
     }
 
     /// Sends the choices of a correlated OT; nothing is flushed.
@@ -106,9 +136,11 @@ impl OtReceiver {
     /// # Errors
     /// If the connection fails or the answer does not decode.
     pub fn correlated_finish(&mut self, ch: &mut Channel, ring: Ring, pending: Pending) -> Result<Vec<u64>> {
-        let corrections = recv_packed(ch, "correlated OT", pending.pads.len(), ring.bits())?;
-        let all = pending.pads.iter().zip(corrections).zip(pending.choices.iter());
-        Ok(all.map(|((pad, c), b)| ring.reduce(pad.wrapping_add(c & b.wrapping_neg()))).collect())
+        let mut out = recv_packed(ch, "correlated OT", pending.pads.len(), ring.bits())?;
+        for ((out, pad), b) in out.iter_mut().zip(&pending.pads).zip(pending.choices.iter()) {
+            *out = ring.reduce(pad.wrapping_add(*out & b.wrapping_neg()));
+        }
+        Ok(out)
     }
 
     /// Sends the choices of a chosen OT; nothing is flushed.
@@ -131,12 +163,41 @@ impl OtReceiver {
     }
 
     fn choose(&mut self, ch: &mut Channel, choices: &Bits) -> Result<Pending> {
-        let mut blocks = self.take(ch, choices.len())?;
-        Self::send_choices(ch, choices, &blocks)?;
-        let first = self.count(blocks.len());
-        self.hash.hash(first, 1, &mut blocks);
-        Ok(Pending { pads: blocks.into_iter().map(|b| b as u64).collect(), choices: choices.clone() })
+        let n = choices.len();
+        self.reserve(ch, n)?;
+        let mut pads = Vec::with_capacity(n);
+        let (random, _) = self.pads(n, |blocks| {
+            pads.extend(blocks.iter().map(|b| *b as u64));
+            0
+        });
+        let mut message = Vec::with_capacity(n.div_ceil(8));
+        choices.xor(&random).encode(&mut message);
+        ch.send(&message)?;
+        Ok(Pending { pads, choices: choices.clone() })
     }
+
+    /// Takes `n` OTs, which must be in stock: their choices, and the words that `each` makes of at most 64 pads.
+    fn pads(&mut self, n: usize, mut each: impl FnMut(&[Block]) -> u64) -> (Bits, Vec<u64>) {
+        let first = self.count(n);
+        let (mut choices, mut words) = (Vec::with_capacity(n.div_ceil(64)), Vec::with_capacity(n.div_ceil(64)));
+        for (batch, blocks) in self.buffer.take(n).chunks_mut(BATCH).enumerate() {
+            choices.extend(blocks.chunks(64).map(lowest_bits));
+            self.hash.hash(first + (batch * BATCH) as u64, 1, blocks);
+            words.extend(blocks.chunks(64).map(&mut each));
+        }
+        (Bits::from_words(choices, n), words)
+    }
+}
+
+/// The lowest bits of at most 64 blocks.
+fn lowest_bits(blocks: &[Block]) -> u64 {
+    blocks.iter().rev().fold(0, |word, b| word << 1 | (*b as u64 & 1))
+}
+
+fn recv_bits(ch: &mut Channel, n: usize) -> Result<Bits> {
+    let what = "OT choices";
+    let bytes = ch.recv_exact(what, n.div_ceil(8))?;
+    Bits::decode(&bytes, n).map_err(|e| ch.malformed(what, e.to_string()).into())
 }
 
 pub(crate) fn send_packed(ch: &mut Channel, values: &[u64], bits: u32) -> Result<()> {
@@ -146,7 +207,7 @@ pub(crate) fn send_packed(ch: &mut Channel, values: &[u64], bits: u32) -> Result
     Ok(())
 }
 
-fn recv_packed(ch: &mut Channel, what: &'static str, count: usize, bits: u32) -> Result<Vec<u64>> {
+pub(crate) fn recv_packed(ch: &mut Channel, what: &'static str, count: usize, bits: u32) -> Result<Vec<u64>> {
     let bytes = ch.recv_exact(what, packed_len(count, bits))?;
     unpack(&bytes, count, bits).map_err(|e| ch.malformed(what, e.to_string()).into())
 }

@@ -21,9 +21,8 @@ pub(crate) use sender::FerretSender;
 
 use lpn::Lpn;
 
-use zeroize::Zeroize;
-
 use crate::block::Block;
+use crate::buffer::Buffer;
 use crate::session::Session;
 
 /// Trees whose corrections travel in one message (agreement).
@@ -34,7 +33,7 @@ struct Iteration {
     params: FerretParams,
     lpn: Lpn,
     /// The correlated OTs of this iteration: the LPN secret, then those of the trees, then those of the checks.
-    base: Vec<Block>,
+    base: Buffer,
     /// Trees made in this iteration.
     trees: usize,
     /// Rows of the code used in all iterations.
@@ -43,38 +42,29 @@ struct Iteration {
 
 impl Iteration {
     /// `base` are at least [`FerretParams::consumed`] correlated OTs; `purpose` tells several uses of a session apart.
-    fn new(params: FerretParams, session: &Session, purpose: &str, mut base: Vec<Block>) -> Self {
-        base.truncate(params.consumed());
+    fn new(params: FerretParams, session: &Session, purpose: &str, base: Buffer) -> Self {
         let lpn = Lpn::new(session.key(&format!("LPN code, {purpose}")));
         Self { params, lpn, base, trees: 0, rows: 0 }
     }
 
     /// Goes on from the OTs that the refilling trees made.
-    fn restart(&mut self, base: Vec<Block>) {
-        self.base.zeroize();
+    fn restart(&mut self, base: Buffer) {
         self.base = base;
-        self.base.truncate(self.params.consumed());
         self.trees = 0;
     }
 
     fn secret(&self) -> &[Block] {
-        &self.base[..self.params.k()]
+        &self.base.filled()[..self.params.k()]
     }
 
     /// The correlated OTs of tree `tree`.
     fn levels(&self, tree: usize) -> &[Block] {
         let h = self.params.depth();
-        &self.base[self.params.k() + tree * h..][..h]
+        &self.base.filled()[self.params.k() + tree * h..][..h]
     }
 
     /// Trees left for output.
     fn left(&self) -> usize {
         self.params.t() - self.params.refill_trees() - self.trees
-    }
-}
-
-impl Drop for Iteration {
-    fn drop(&mut self) {
-        self.base.zeroize();
     }
 }

@@ -4,15 +4,15 @@ use zeroize::{Zeroize, Zeroizing};
 use super::{FerretParams, Iteration, TREES_PER_MESSAGE};
 use crate::Result;
 use crate::block::{BLOCK_BYTES, Block};
-use crate::cipher::{Breaker, Hash, Prg};
-use crate::engine::grow;
+use crate::buffer::Buffer;
+use crate::cipher::Prg;
 use crate::session::Session;
-use crate::tree;
+use crate::tree::{self, TreeHash};
 
 /// The sender's side.
 pub(crate) struct FerretSender {
     delta: Block,
-    hash: Hash,
+    hash: TreeHash,
     /// The roots of the trees.
     roots: Prg,
     iteration: Iteration,
@@ -26,18 +26,18 @@ impl FerretSender {
         purpose: &str,
         roots: Prg,
         delta: Block,
-        base: Vec<Block>,
+        base: Buffer,
     ) -> Self {
-        let hash = Hash::new(session.key("Ferret trees"), Breaker::Mmo);
+        let hash = TreeHash::new(session.key("Ferret trees"));
         Self { delta, hash, roots, iteration: Iteration::new(params, session, purpose, base) }
     }
 
     /// Appends at least `n` correlated OTs. Flushes.
-    pub(crate) fn extend(&mut self, ch: &mut Channel, n: usize, out: &mut Vec<Block>) -> Result<()> {
+    pub(crate) fn extend(&mut self, ch: &mut Channel, n: usize, out: &mut Buffer) -> Result<()> {
         let goal = out.len() + n;
         while out.len() < goal {
             if self.iteration.left() == 0 {
-                let mut next = Vec::new();
+                let mut next = Buffer::default();
                 self.trees(ch, self.iteration.params.refill_trees(), &mut next)?;
                 self.iteration.restart(next);
             }
@@ -48,13 +48,13 @@ impl FerretSender {
     }
 
     /// Appends the leaves of the next `count` trees, with the code added.
-    fn trees(&mut self, ch: &mut Channel, count: usize, out: &mut Vec<Block>) -> Result<()> {
+    fn trees(&mut self, ch: &mut Channel, count: usize, out: &mut Buffer) -> Result<()> {
         let Self { delta, hash, roots, iteration } = self;
         let (h, run) = (iteration.params.depth(), iteration.params.run());
-        let at = grow(out, count * run)?;
+        let all = out.add(count * run)?;
         let mut left_sums = Zeroizing::new(vec![0; h]);
         let mut message = Vec::with_capacity(TREES_PER_MESSAGE * h * BLOCK_BYTES);
-        for group in out[at..].chunks_mut(TREES_PER_MESSAGE * run) {
+        for group in all.chunks_mut(TREES_PER_MESSAGE * run) {
             message.clear();
             for leaves in group.chunks_exact_mut(run) {
                 let mut root = [0];
