@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::cells::Cell;
-use super::compare::{Ours, figure, interval, ours};
+use super::compare::{Ours, any, figure, interval, ours};
 use super::markdown::Table;
 use super::paper::{Comparison, Others, Published, Quantity};
 
@@ -69,7 +69,7 @@ pub(crate) fn page(others: &Others, cells: &[Cell<'_>]) -> String {
             line(&o.model, &o.link, &o.method, interval(o), format!("{verdict}{how}"));
         }
         if found.is_empty() {
-            line(&p.model, &p.link, "–", "–".into(), Verdict::NotRun.to_string());
+            line(&any(&p.model), &any(&p.link), "–", "–".into(), Verdict::NotRun.to_string());
         }
         // A claim counts once, by the worst of its settings.
         counts[found.iter().map(|o| judge(p, o).0).max().unwrap_or(Verdict::NotRun) as usize] += 1;

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::cells::Cell;
-use super::markdown::{Table, number};
+use super::markdown::{Table, number, thousands};
 use super::paper::{Comparison, Others, Peer, Published, Quantity};
 use crate::stats::{Ratio, ratio};
 
@@ -103,7 +103,8 @@ pub(crate) fn ours(p: &Published, cells: &[Cell<'_>]) -> Vec<Ours> {
 
 /// The figure as printed: `< 2.5 min`, `23–29 x`.
 pub(crate) fn figure(p: &Published) -> String {
-    let range = if p.low == p.high { p.low.to_string() } else { format!("{}–{}", p.low, p.high) };
+    let exact = |x: f64| if x.fract() == 0.0 { thousands(x as i64) } else { x.to_string() };
+    let range = if p.low == p.high { exact(p.low) } else { format!("{}–{}", exact(p.low), exact(p.high)) };
     let sign = match p.comparison {
         Comparison::About => "",
         Comparison::AtMost => "< ",
@@ -126,7 +127,7 @@ pub(crate) fn interval(o: &Ours) -> String {
     if low == high { value } else { format!("{value} [{low}..{high}]") }
 }
 
-fn any(name: &str) -> String {
+pub(crate) fn any(name: &str) -> String {
     if name.is_empty() { "any".into() } else { name.to_owned() }
 }
 

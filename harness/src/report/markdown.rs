@@ -62,6 +62,11 @@ pub(crate) fn number(x: f64) -> String {
     if digits < 3 { rounded } else { thousands(x.round() as i64) }
 }
 
+/// At most three significant digits and three decimals: for columns whose small entries do not matter.
+pub(crate) fn short(x: f64) -> String {
+    if x != 0.0 && x.abs() < 0.1 { format!("{x:.3}") } else { number(x) }
+}
+
 /// A whole number with commas.
 pub(crate) fn thousands(x: i64) -> String {
     let digits = x.unsigned_abs().to_string();
@@ -130,6 +135,7 @@ mod tests {
         ] {
             assert_eq!(number(x), text);
         }
+        assert_eq!([0.0, 0.00002, 0.0519, 0.519, 51.9].map(short), ["0", "0.000", "0.052", "0.519", "51.9"]);
         assert_eq!((thousands(100), thousands(-1000)), ("100".into(), "-1,000".into()));
     }
 

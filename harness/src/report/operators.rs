@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use si_models::Graph;
+
 use super::cells::{Cell, MIB, SECOND};
-use super::markdown::{Table, number, thousands};
+use super::markdown::{Table, short, thousands};
 use crate::record::PhaseRow;
 use crate::stats::median;
 
@@ -27,7 +29,21 @@ pub(crate) struct Line {
     pub(crate) rounds: f64,
 }
 
-/// The operators of a cell in the order of phases, and in the order of the first appearance within one.
+/// Where an operator stands in a run: those of the network in its order, with what surrounds them. A model that this
+/// version does not know gives no order among them; `mix` and `check` are Fusion's.
+fn place(graph: Option<&Graph>, operator: &str) -> usize {
+    let nodes = graph.map_or(0, |g| g.nodes().len());
+    match operator {
+        "mix" => 0,
+        "input" => 1,
+        "answer" => nodes + 3,
+        "check" => nodes + 4,
+        "other" => nodes + 5,
+        _ => 2 + graph.and_then(|g| g.nodes().iter().position(|n| n.name == operator)).unwrap_or(nodes),
+    }
+}
+
+/// The operators of a cell in the order of a run.
 pub(crate) fn lines(cell: &Cell<'_>) -> Vec<Line> {
     let good: Vec<&str> = cell.good().map(|r| r.run_id.as_str()).collect();
     let mut order: Vec<(&str, &str)> = Vec::new();
@@ -39,7 +55,11 @@ pub(crate) fn lines(cell: &Cell<'_>) -> Vec<Line> {
         }
         by_operator.entry(key).or_default().push(p);
     }
-    order.sort_by_key(|(phase, _)| ["setup", "offline", "online", "verify"].iter().position(|p| p == phase));
+    let graph = si_models::zoo::graph(&cell.setting().model).ok();
+    order.sort_by_key(|(phase, operator)| {
+        let phase = ["setup", "offline", "online", "verify"].iter().position(|p| p == phase);
+        (phase, place(graph.as_deref(), operator))
+    });
     let line = |key: &(&str, &str)| {
         let rows = &by_operator[key];
         // One sum per repetition, then the median over them.
@@ -112,20 +132,27 @@ pub(crate) fn tables(cells: &[Cell<'_>]) -> String {
     for c in shown(cells) {
         let r = c.setting();
         let _ = writeln!(out, "## {} · {} · {} · {}\n", r.protocol, r.model, r.link, c.load());
-        let head = ["phase", "operator", "count", "time s", "CPU s", "up MiB", "down MiB", "rounds"];
-        let mut t = Table::new(2, &head);
         let lines = grouped(lines(c));
         let sum = |of: fn(&Line) -> f64| lines.iter().filter(|l| l.phase != "setup").map(of).sum::<f64>();
+        // One unit a table, so that rows can be compared.
+        let (time, time_unit) = if sum(|l| l.wall_ns) < 10.0 * SECOND { (1e6, "ms") } else { (SECOND, "s") };
+        let traffic = sum(|l| l.up_bytes + l.down_bytes);
+        let (bytes, bytes_unit) = if traffic < 10.0 * MIB { (1024.0, "KiB") } else { (MIB, "MiB") };
+        let in_time = |name: &str| format!("{name} {time_unit}");
+        let in_bytes = |name: &str| format!("{name} {bytes_unit}");
+        let head = [in_time("time"), in_time("CPU"), in_bytes("up"), in_bytes("down")];
+        let [wall, cpu, up, down] = head.each_ref().map(String::as_str);
+        let mut t = Table::new(2, &["phase", "operator", "count", wall, cpu, up, down, "rounds"]);
         let whole = |x: f64| thousands(x.round() as i64);
         for l in &lines {
             t.row(vec![
                 l.phase.clone(),
                 l.operator.clone(),
                 whole(l.calls),
-                number(l.wall_ns / SECOND),
-                number(l.cpu_ns / SECOND),
-                number(l.up_bytes / MIB),
-                number(l.down_bytes / MIB),
+                short(l.wall_ns / time),
+                short(l.cpu_ns / time),
+                short(l.up_bytes / bytes),
+                short(l.down_bytes / bytes),
                 whole(l.rounds),
             ]);
         }
@@ -133,10 +160,10 @@ pub(crate) fn tables(cells: &[Cell<'_>]) -> String {
             "sum".into(),
             "without set-up".into(),
             whole(sum(|l| l.calls)),
-            number(sum(|l| l.wall_ns) / SECOND),
-            number(sum(|l| l.cpu_ns) / SECOND),
-            number(sum(|l| l.up_bytes) / MIB),
-            number(sum(|l| l.down_bytes) / MIB),
+            short(sum(|l| l.wall_ns) / time),
+            short(sum(|l| l.cpu_ns) / time),
+            short(sum(|l| l.up_bytes) / bytes),
+            short(sum(|l| l.down_bytes) / bytes),
             whole(sum(|l| l.rounds)),
         ]);
         let _ = writeln!(out, "{t}");
@@ -179,7 +206,21 @@ mod tests {
         let text = tables(&cells(&folders));
         assert!(text.starts_with("## cheetah · mnist-cnn4 · lan · batch 1\n") && text.matches("## ").count() == 1);
         let squeezed = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(squeezed.contains("| sum | without set-up | 5 | 0.0500 | 0.0800 | 0.172 | 0.116 | 11 |"), "{squeezed}");
+        assert!(squeezed.contains("| sum | without set-up | 5 | 50.0 | 80.0 | 176 | 119 | 11 |"), "{squeezed}");
+    }
+
+    #[test]
+    fn operators_stand_in_the_order_of_the_network() {
+        let mut folders = folder();
+        folders[0].phases.reverse();
+        let all = cells(&folders);
+        let lines = lines(shown(&all)[0]);
+        let names: Vec<_> = lines.iter().map(|l| l.operator.as_str()).collect();
+        assert_eq!(names, ["keys", "input", "conv1", "relu1", "fc3", "answer"]);
+        let graph = si_models::zoo::graph("mnist-cnn4").unwrap();
+        let mut names = ["other", "answer", "fc1", "relu2", "conv2", "pool1", "input", "mix", "check", "strange"];
+        names.sort_by_key(|n| place(Some(&graph), n));
+        assert_eq!(names, ["mix", "input", "pool1", "conv2", "relu2", "fc1", "strange", "answer", "check", "other"]);
     }
 
     #[test]
