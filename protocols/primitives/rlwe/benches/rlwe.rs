@@ -1,4 +1,4 @@
-//! Kernels and whole layers in CPU time, one thread. Layers: both parties together, weights already encoded.
+//! Kernels and whole layers in CPU time, one thread. Layers: both parties together.
 #![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros, and a failed step fails the benchmark")]
 
 use std::hint::black_box;
@@ -9,7 +9,7 @@ use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
-use si_rlwe::{CostWeights, Layer, LinearPlan, Params, Window, generate_keys};
+use si_rlwe::{CostWeights, Layer, LinearPlan, Params, Products, Window, generate_keys};
 
 /// The time this thread ran: other work on the machine does not count.
 struct CpuTime;
@@ -99,7 +99,7 @@ fn kernels(c: &mut Criterion<CpuTime>) {
     }
 }
 
-/// Whole layers: encrypt, answer, decrypt. `encode_weights` apart.
+/// Whole layers: encrypt, answer, decrypt; with weights transformed beforehand, or within.
 fn layers(c: &mut Criterion<CpuTime>) {
     let params = Params::for_ring(37).unwrap();
     let named = [
@@ -108,6 +108,10 @@ fn layers(c: &mut Criterion<CpuTime>) {
         ("cnn4-fc1-256-100", Layer::fully_connected(1, 256, 100)),
         ("cnn4-fc2-100-10", Layer::fully_connected(1, 100, 10)),
         ("3x3-64-64-56", conv(64, 56, 64, 3, 1, 1)),
+        ("3x3-256-256-14", conv(256, 14, 256, 3, 1, 1)),
+        ("1x1-1024-256-14", conv(1024, 14, 256, 1, 1, 0)),
+        ("1x1-64-256-56", conv(64, 56, 256, 1, 1, 0)),
+        ("7x7s2-3-64-224", conv(3, 224, 64, 7, 2, 3)),
     ];
     for (name, layer) in named {
         let plan = LinearPlan::new(&params, &layer, &CostWeights::default()).unwrap();
@@ -116,48 +120,34 @@ fn layers(c: &mut Criterion<CpuTime>) {
         let (secret, public) = generate_keys(&params, &mut rng);
         let share = numbers(plan.input_len(), 37);
         let plain = weights(plan.weight_len());
-        let encoded = plan.encode_weights(&plain).unwrap();
         let mut group = c.benchmark_group("rlwe/conv");
         group.sample_size(10);
-        group.bench_function(name, |b| {
-            b.iter(|| {
-                let queries = plan.encrypt(&secret, &share, &mut rng).unwrap();
-                let (answers, _) = plan.answer(&public, &encoded, &queries, Some(&share), &mut rng).unwrap();
-                plan.decrypt(&secret, &answers).unwrap()
+        for kind in ["weights-ready", "weights-deferred"] {
+            let ready = kind == "weights-ready";
+            let weights = if ready { plan.encode_weights(&plain) } else { plan.defer_weights(&plain) }.unwrap();
+            group.bench_function(format!("{name}/{kind}"), |b| {
+                b.iter(|| {
+                    let queries = plan.encrypt(&secret, &share, &mut rng).unwrap();
+                    let (answers, _) = plan.answer(&public, &weights, &queries, Some(&share), &mut rng).unwrap();
+                    plan.decrypt(&secret, &answers).unwrap()
+                });
             });
-        });
-        let deferred = plan.defer_weights(&plain).unwrap();
-        group.bench_function(format!("{name}/with-weights"), |b| {
-            b.iter(|| {
-                let queries = plan.encrypt(&secret, &share, &mut rng).unwrap();
-                let (answers, _) = plan.answer(&public, &deferred, &queries, Some(&share), &mut rng).unwrap();
-                plan.decrypt(&secret, &answers).unwrap()
-            });
-        });
-        group.bench_function(format!("{name}/weights"), |b| b.iter(|| plan.encode_weights(black_box(&plain)).unwrap()));
+        }
         group.finish();
     }
 }
 
-/// The slope over the number of ciphertexts and filters is the cost of a multiply-accumulate and of a weight.
+/// 64 products and 8 answers, which stay in the second cache; and 64 weight polynomials of a 3x3 kernel.
 fn products(c: &mut Criterion<CpuTime>) {
     let params = Params::for_ring(37).unwrap();
-    let layer = conv(32, 64, 32, 1, 1, 0);
-    let window = Window { filters: 1, channels: 1, images: 1, out_rows: 64, out_cols: 64 };
-    let plan = LinearPlan::with_window(&params, &layer, window).unwrap();
-    let mut rng = rng();
-    let (secret, public) = generate_keys(&params, &mut rng);
-    let share = numbers(plan.input_len(), 37);
-    let plain = weights(plan.weight_len());
-    let encoded = plan.encode_weights(&plain).unwrap();
-    let query = plan.encrypt_part(&secret, 0, &share, &mut rng).unwrap();
-    let mut out = vec![0; plan.output_len()];
     let mut group = c.benchmark_group("rlwe");
-    group.sample_size(10);
-    group.bench_function("answer/products=1024,answers=32", |b| {
-        b.iter(|| plan.answer_part(&public, &encoded, 0, black_box(&query), None, &mut out, &mut rng).unwrap());
-    });
-    group.bench_function("encode_weights/polys=1024", |b| b.iter(|| plan.encode_weights(black_box(&plain)).unwrap()));
+    let mut products = Products::new(&params, 8, 8);
+    group.bench_function("mac/products=64,answers=8", |b| b.iter(|| products.run()));
+    let window = Window { filters: 1, channels: 1, images: 1, out_rows: 56, out_cols: 56 };
+    let plan = LinearPlan::with_window(&params, &conv(8, 56, 8, 3, 1, 1), window).unwrap();
+    assert_eq!(plan.cost().weight_polys, 64);
+    let plain = weights(plan.weight_len());
+    group.bench_function("encode_weights/polys=64", |b| b.iter(|| plan.encode_weights(black_box(&plain)).unwrap()));
     group.finish();
 }
 

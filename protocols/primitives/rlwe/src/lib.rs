@@ -61,6 +61,8 @@ mod wire;
 pub use error::{Error, Result};
 pub use keys::{PublicKey, SecretKey, generate_keys};
 pub use layer::Layer;
+#[doc(hidden)]
+pub use mac::Products;
 pub use params::{AnswerFormat, Params, PrimeChain, STATISTICAL_BITS};
 pub use plain::PlainModulus;
 pub use plan::{Cost, CostWeights, LinearPlan, Window};

@@ -8,6 +8,7 @@
 use crate::modulus::Modulus;
 use crate::params::Params;
 use crate::poly::{Poly, Values};
+use crate::prg::Prg;
 use crate::vector::Kernel;
 
 #[cfg(target_arch = "x86_64")]
@@ -132,12 +133,41 @@ fn row(modulus: Modulus, scalar: bool, count: usize, ct: &[u64], w: &[u64], sums
     }
 }
 
+/// The inner loop alone, for the benchmarks.
+#[doc(hidden)]
+pub struct Products {
+    params: Params,
+    ciphertexts: Ciphertexts,
+    weights: Weights,
+    sums: Vec<Sum>,
+}
+
+impl Products {
+    /// `answers * count` products of arbitrary numbers.
+    #[must_use]
+    pub fn new(params: &Params, answers: usize, count: usize) -> Self {
+        let mut prg = Prg::new(&[0; 32], 0);
+        let poly = Poly::uniform(params, &mut prg);
+        let (mut ciphertexts, mut weights) = (Ciphertexts::new(params, count), Weights::new(params, answers, count));
+        for j in 0..count {
+            ciphertexts.set(params, j, &poly, &poly);
+            (0..answers).for_each(|m| weights.set(params, m, j, &[&poly]));
+        }
+        let sums = (0..answers).map(|_| Sum { a: Poly::zero(params), b: Poly::zero(params) }).collect();
+        Self { params: params.clone(), ciphertexts, weights, sums }
+    }
+
+    /// Computes them.
+    pub fn run(&mut self) {
+        multiply(&self.params, &self.ciphertexts, &self.weights, &mut self.sums);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::params::{Params, PrimeChain};
     use crate::plain::PlainModulus;
-    use crate::prg::Prg;
 
     #[test]
     fn vector_and_scalar_kernels_agree_with_single_products() {

@@ -2,7 +2,11 @@
 
 use si_ring::Ring;
 
-use crate::{Error, Result, prg::Prg};
+use zeroize::Zeroizing;
+
+use crate::modulus::Modulus;
+use crate::prg::Prg;
+use crate::{Error, Result};
 
 /// The plaintext modulus t. *Agreement.*
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +27,8 @@ pub(crate) struct Plain {
     bits: u32,
     /// t - 1.
     last: u64,
+    /// Reduction modulo a prime t (unused for powers of two): divisions take a time that depends on the numbers.
+    prime: Modulus,
 }
 
 impl Plain {
@@ -30,13 +36,15 @@ impl Plain {
         let wrong = |why: String| Err(Error::PlainModulus { why });
         match modulus {
             PlainModulus::PowerOfTwo { bits } => match Ring::new(bits) {
-                Ok(ring) => Ok(Self { modulus, bits, last: ring.mask() }),
+                Ok(ring) => Ok(Self { modulus, bits, last: ring.mask(), prime: Modulus::new(3) }),
                 Err(e) => wrong(e.to_string()),
             },
             PlainModulus::Prime(t) if t < 3 || t % 2 == 0 || t >= 1 << 58 => {
                 wrong(format!("{t} is no odd prime below 2^58"))
             }
-            PlainModulus::Prime(t) => Ok(Self { modulus, bits: 64 - t.leading_zeros(), last: t - 1 }),
+            PlainModulus::Prime(t) => {
+                Ok(Self { modulus, bits: 64 - t.leading_zeros(), last: t - 1, prime: Modulus::new(t) })
+            }
         }
     }
 
@@ -70,7 +78,7 @@ impl Plain {
     pub(crate) fn reduce(self, x: u64) -> u64 {
         match self.modulus {
             PlainModulus::PowerOfTwo { .. } => x & self.last,
-            PlainModulus::Prime(t) => x % t,
+            PlainModulus::Prime(_) => self.prime.reduce(x),
         }
     }
 
@@ -79,7 +87,7 @@ impl Plain {
     pub(crate) fn mul(self, a: u64, b: u64) -> u64 {
         match self.modulus {
             PlainModulus::PowerOfTwo { .. } => a.wrapping_mul(b) & self.last,
-            PlainModulus::Prime(t) => (u128::from(a) * u128::from(b) % u128::from(t)) as u64,
+            PlainModulus::Prime(_) => self.prime.reduce_wide(u128::from(a) * u128::from(b)),
         }
     }
 
@@ -93,10 +101,9 @@ impl Plain {
         }
     }
 
-    /// 1 if the centred representative of an element is negative.
-    #[inline(always)]
-    pub(crate) fn is_negative(self, a: u64) -> u64 {
-        u64::from(a > self.last / 2)
+    /// The greatest element whose centred representative is not negative.
+    pub(crate) fn half(self) -> u64 {
+        self.last / 2
     }
 
     /// Uniform elements, up to a statistical distance of 2^-64 an element.
@@ -106,11 +113,11 @@ impl Plain {
                 prg.fill(out);
                 out.iter_mut().for_each(|x| *x &= self.last);
             }
-            PlainModulus::Prime(t) => {
-                let mut words = vec![0; 2 * out.len()];
+            PlainModulus::Prime(_) => {
+                let mut words = Zeroizing::new(vec![0; 2 * out.len()]);
                 prg.fill(&mut words);
                 for (x, w) in out.iter_mut().zip(words.chunks_exact(2)) {
-                    *x = ((u128::from(w[0]) | u128::from(w[1]) << 64) % u128::from(t)) as u64;
+                    *x = self.prime.reduce_wide(u128::from(w[0]) | u128::from(w[1]) << 64);
                 }
             }
         }
@@ -131,7 +138,7 @@ impl Plain {
             PlainModulus::Prime(t) => {
                 let scaled = x * u128::from(t) + (1 << (k - 1));
                 let rest = (scaled & ((1 << k) - 1)) as i128 - (1 << (k - 1));
-                ((scaled >> k) as u64 % t, ((rest.unsigned_abs() << 16) >> k) as u32)
+                (self.prime.correct((scaled >> k) as u64), ((rest.unsigned_abs() << 16) >> k) as u32)
             }
         }
     }
@@ -197,7 +204,7 @@ mod tests {
                 let t = plain.last + 1;
                 assert_eq!((a + plain.neg(a)) % t, 0);
                 assert_eq!(plain.reduce(plain.neg(a)), plain.neg(a));
-                assert_eq!(plain.is_negative(a), u64::from(2 * a > plain.last));
+                assert_eq!(a > plain.half(), 2 * a > plain.last);
             }
         }
     }

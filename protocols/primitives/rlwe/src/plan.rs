@@ -6,7 +6,7 @@ use crate::wire::{Header, Wide};
 use crate::{Error, Result};
 
 /// What the choice of a window weighs against each other. *Agreement*: both parties must use the same numbers, since both
-/// compute the window; the defaults suit the LAN profile (3 Gbit/s) and kernels with AVX-512.
+/// compute the window. The default is the LAN profile of 3 Gbit/s and kernels with AVX-512.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CostWeights {
     /// Picoseconds to transfer a byte.
@@ -21,15 +21,24 @@ pub struct CostWeights {
     pub ns_per_answer: u64,
 }
 
+impl CostWeights {
+    /// For a link of this rate.
+    #[must_use]
+    pub const fn for_link(bits_per_second: u64) -> Self {
+        let bits_per_second = if bits_per_second == 0 { 1 } else { bits_per_second };
+        Self {
+            ps_per_byte: 8_000_000_000_000 / bits_per_second,
+            ns_per_ciphertext: 60_000,
+            ns_per_product: 2_000,
+            ns_per_weight: 12_000,
+            ns_per_answer: 100_000,
+        }
+    }
+}
+
 impl Default for CostWeights {
     fn default() -> Self {
-        Self {
-            ps_per_byte: 2_667,
-            ns_per_ciphertext: 80_000,
-            ns_per_product: 2_000,
-            ns_per_weight: 9_000,
-            ns_per_answer: 120_000,
-        }
+        Self::for_link(3_000_000_000)
     }
 }
 

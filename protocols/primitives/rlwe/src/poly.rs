@@ -62,9 +62,7 @@ impl Poly<Coeff> {
     /// Small signed coefficients.
     pub(crate) fn set_small(&mut self, params: &Params, small: &[i64]) {
         for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
-            for (x, &s) in row.iter_mut().zip(small) {
-                *x = limb.modulus.small_signed(s);
-            }
+            vector::set_small(params.kernel(), limb.modulus, row, small);
         }
     }
 
@@ -91,9 +89,7 @@ impl Poly<Coeff> {
     /// self + small signed coefficients.
     pub(crate) fn add_small(&mut self, params: &Params, small: &[i64]) {
         for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
-            for (x, &s) in row.iter_mut().zip(small) {
-                *x = limb.modulus.add(*x, limb.modulus.small_signed(s));
-            }
+            vector::add_small(params.kernel(), limb.modulus, row, small);
         }
     }
 
@@ -106,9 +102,7 @@ impl Poly<Coeff> {
     /// self - other.
     pub(crate) fn sub_assign(&mut self, params: &Params, other: &Self) {
         for ((limb, row), other) in params.limbs().iter().zip(self.rows_mut(params)).zip(other.rows(params)) {
-            for (x, &y) in row.iter_mut().zip(other) {
-                *x = limb.modulus.sub(*x, y);
-            }
+            vector::sub(params.kernel(), limb.modulus, row, other);
         }
     }
 }
@@ -119,25 +113,23 @@ impl Poly<Coeff> {
 pub(crate) fn add_encoded<'a>(params: &Params, m: &[u64], rows: impl Iterator<Item = &'a mut [u64]>) {
     let (plain, q) = (params.plain(), params.q_mod_t());
     let mut c = Zeroizing::new(m.to_vec());
-    c.iter_mut().for_each(|c| *c = plain.mul(q, *c));
+    // Elements may come unreduced.
+    c.iter_mut().for_each(|c| *c = plain.mul(q, plain.reduce(*c)));
     let mut products = Zeroizing::new(vec![0; if params.limbs().iter().all(|l| l.direct) { 0 } else { m.len() }]);
     for (limb, row) in params.limbs().iter().zip(rows) {
-        let (p, w) = (limb.modulus, limb.minus_t_inverse);
+        let (m, w, kernel) = (limb.modulus, limb.minus_t_inverse, params.kernel());
         // Centring subtracts t from c, and -(-t) / t = 1.
-        let put = |x: &mut u64, c: u64, product: u64| {
-            *x = p.add(*x, p.correct(product + plain.is_negative(c)));
-        };
         if limb.direct {
             // -1 / t = (p - 1) / t, so the product is below p.
-            row.iter_mut().zip(&*c).for_each(|(x, &c)| put(x, c, c * w.value()));
-        } else {
-            if plain.bits() <= 52 {
-                vector::mul_const(params.kernel(), p, &c, w, &mut products);
-            } else {
-                products.iter_mut().zip(&*c).for_each(|(product, &c)| *product = p.mul_const(c, w));
-            }
-            row.iter_mut().zip(&*c).zip(&*products).for_each(|((x, &c), &product)| put(x, c, product));
+            vector::add_direct(kernel, m, row, &c, w.value(), plain.half());
+            continue;
         }
+        if plain.bits() <= 52 {
+            vector::mul_const(kernel, m, &c, w, &mut products);
+        } else {
+            products.iter_mut().zip(&*c).for_each(|(product, &c)| *product = m.mul_const(c, w));
+        }
+        vector::add_centred(kernel, m, row, &c, &products, plain.half());
     }
 }
 
@@ -146,7 +138,7 @@ impl Poly<Values> {
     pub(crate) fn uniform(params: &Params, prg: &mut Prg) -> Self {
         let mut poly = Self::zero(params);
         for (limb, row) in params.limbs().iter().zip(poly.rows_mut(params)) {
-            prg.uniform_public(limb.modulus, row);
+            prg.uniform_public(params.kernel(), limb.modulus, row);
         }
         poly
     }

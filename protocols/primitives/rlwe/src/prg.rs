@@ -84,20 +84,12 @@ impl Prg {
     }
 
     /// Uniform residues modulo p, by rejection: for public values.
-    pub(crate) fn uniform_public(&mut self, modulus: Modulus, out: &mut [u64]) {
-        let mask = u64::MAX >> (64 - modulus.bits());
+    pub(crate) fn uniform_public(&mut self, kernel: Kernel, modulus: Modulus, out: &mut [u64]) {
         let mut words = [0; CHUNK];
         let mut have = 0;
         while have < out.len() {
             self.fill(&mut words);
-            for word in words {
-                // The word is always written; only the position depends on whether it is kept.
-                if have == out.len() {
-                    break;
-                }
-                out[have] = word & mask;
-                have += usize::from(word & mask < modulus.value());
-            }
+            have += vector::keep_residues(kernel, modulus, &words, &mut out[have..]);
         }
     }
 
@@ -144,7 +136,7 @@ mod tests {
         let m = Modulus::new(crate::params::PRIMES_50[2].0);
         let draw = |stream| {
             let mut out = vec![0; 4096];
-            Prg::new(&[3; 32], stream).uniform_public(m, &mut out);
+            Prg::new(&[3; 32], stream).uniform_public(Kernel::choose(false), m, &mut out);
             out
         };
         let x = draw(0);

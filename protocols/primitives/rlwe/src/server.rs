@@ -223,9 +223,7 @@ fn add_flooding<'a>(params: &Params, secrets: &mut Prg, rows: impl Iterator<Item
         } else {
             product.iter_mut().zip(&*rest).for_each(|(product, &x)| *product = m.mul_const(x, upper));
         }
-        for ((x, &low), &product) in row.iter_mut().zip(&*low).zip(&*product) {
-            *x = m.sub(m.add(*x, m.add(low, product)), limb.flood_offset);
-        }
+        vector::add_flooding(params.kernel(), m, row, &low, &product, limb.flood_offset);
     }
 }
 

@@ -12,6 +12,13 @@ use crate::prg::BINOMIAL_PAIRS;
 #[path = "vector_avx512.rs"]
 mod avx512;
 
+/// All vector twins.
+#[cfg(target_arch = "x86_64")]
+mod twin {
+    pub(super) use super::avx512::*;
+    pub(super) use super::vectorised::*;
+}
+
 /// Which twin to run. *Local*: the results are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kernel {
@@ -39,7 +46,7 @@ macro_rules! twins {
             // SAFETY: `Kernel::choose` makes this variant only where the features are; the lengths were checked above.
             #[cfg(target_arch = "x86_64")]
             #[allow(unsafe_code)]
-            Kernel::Avx512 => unsafe { avx512::$name($($argument),*) },
+            Kernel::Avx512 => unsafe { twin::$name($($argument),*) },
             Kernel::Scalar => $scalar,
         }
     };
@@ -113,18 +120,105 @@ pub(crate) fn add_crt(
     });
 }
 
-/// Centred binomial errors from uniform words, see [`crate::prg`].
-pub(crate) fn binomial(kernel: Kernel, words: &[u64], out: &mut [i64]) {
-    assert_eq!(words.len(), out.len());
-    twins!(kernel, binomial(words, out), { binomial_body(words, out) });
+/// Loops that the compiler vectorises by itself, if it may use the wider instructions: one body, compiled twice.
+macro_rules! rows {
+    ($($(#[$meta:meta])* fn $name:ident($first:ident: $type:ty $(, $argument:ident: $t:ty)*) $body:block)*) => {
+        $(
+            $(#[$meta])*
+            pub(crate) fn $name(kernel: Kernel, $first: $type $(, $argument: $t)*) {
+                twins!(kernel, $name($first $(, $argument)*), { bodies::$name($first $(, $argument)*) });
+            }
+        )*
+
+        mod bodies {
+            use super::*;
+            $(
+                #[inline(always)]
+                pub(super) fn $name($first: $type $(, $argument: $t)*) $body
+            )*
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        mod vectorised {
+            use super::*;
+            $(
+                #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512vpopcntdq")]
+                pub(super) fn $name($first: $type $(, $argument: $t)*) {
+                    bodies::$name($first $(, $argument)*);
+                }
+            )*
+        }
+    };
 }
 
-#[inline(always)]
-fn binomial_body(words: &[u64], out: &mut [i64]) {
-    const MASK: u64 = (1 << BINOMIAL_PAIRS) - 1;
-    for (o, &w) in out.iter_mut().zip(words) {
-        *o = i64::from((w & MASK).count_ones()) - i64::from((w >> BINOMIAL_PAIRS & MASK).count_ones());
+rows! {
+    /// Centred binomial errors from uniform words, see [`crate::prg`].
+    fn binomial(words: &[u64], out: &mut [i64]) {
+        const MASK: u64 = (1 << BINOMIAL_PAIRS) - 1;
+        for (o, &w) in out.iter_mut().zip(words) {
+            *o = i64::from((w & MASK).count_ones()) - i64::from((w >> BINOMIAL_PAIRS & MASK).count_ones());
+        }
     }
+
+    /// row = small signed numbers, below p in magnitude.
+    fn set_small(m: Modulus, row: &mut [u64], small: &[i64]) {
+        for (x, &s) in row.iter_mut().zip(small) {
+            *x = m.small_signed(s);
+        }
+    }
+
+    /// row += small signed numbers, below p in magnitude.
+    fn add_small(m: Modulus, row: &mut [u64], small: &[i64]) {
+        for (x, &s) in row.iter_mut().zip(small) {
+            *x = m.add(*x, m.small_signed(s));
+        }
+    }
+
+    /// row -= other.
+    fn sub(m: Modulus, row: &mut [u64], other: &[u64]) {
+        for (x, &y) in row.iter_mut().zip(other) {
+            *x = m.sub(*x, y);
+        }
+    }
+
+    /// row += product + 1 where c is above `half`, else row += product.
+    fn add_centred(m: Modulus, row: &mut [u64], c: &[u64], product: &[u64], half: u64) {
+        for ((x, &c), &product) in row.iter_mut().zip(c).zip(product) {
+            *x = m.add(*x, m.correct(product + u64::from(c > half)));
+        }
+    }
+
+    /// As [`add_centred`] with product = c w, which is below p.
+    fn add_direct(m: Modulus, row: &mut [u64], c: &[u64], w: u64, half: u64) {
+        for (x, &c) in row.iter_mut().zip(c) {
+            *x = m.add(*x, m.correct(c.wrapping_mul(w) + u64::from(c > half)));
+        }
+    }
+
+    /// row += low + product - offset, all reduced.
+    fn add_flooding(m: Modulus, row: &mut [u64], low: &[u64], product: &[u64], offset: u64) {
+        for ((x, &low), &product) in row.iter_mut().zip(low).zip(product) {
+            *x = m.sub(m.add(*x, m.add(low, product)), offset);
+        }
+    }
+}
+
+/// Moves those words that are below p, cut to the bits of p, to the front of `out` until it is full; returns how many.
+pub(crate) fn keep_residues(kernel: Kernel, m: Modulus, words: &[u64], out: &mut [u64]) -> usize {
+    let mask = u64::MAX >> (64 - m.bits());
+    twins!(kernel, keep_residues(m, words, out), {
+        let mut have = 0;
+        for word in words {
+            if have == out.len() {
+                break;
+            }
+            // The word is always written; only the position depends on whether it is kept.
+            out[have] = word & mask;
+            have += usize::from(word & mask < m.value());
+        }
+        have
+    })
 }
 
 /// As [`si_ring::pack`], faster for 32 to 57 bits.
@@ -188,7 +282,7 @@ mod tests {
             let (w, f) = (m.constant(root), Fraction::new(m));
             for len in [0, 5, 8, 64, 203] {
                 let mut x = vec![0; len];
-                prg.uniform_public(m, &mut x);
+                prg.uniform_public(Kernel::Scalar, m, &mut x);
                 x.iter_mut().take(3).zip([0, p - 1, 1]).for_each(|(x, v)| *x = v);
                 let [scalar, vector] = kernels().map(|kernel| {
                     let (mut a, mut b, mut c, mut d) = (vec![0; len], vec![7; len], vec![9; len], vec![11; len]);
@@ -197,10 +291,21 @@ mod tests {
                     add_crt(kernel, m, &x, w, f, 0x1234_5678_9abc_def1, &mut c, &mut d);
                     let mut e = vec![0; len];
                     let wide: Vec<u64> = x.iter().map(|x| x << 2 | 3).collect();
+                    assert!(wide.iter().all(|&x| x < 1 << 52));
                     mul_const(kernel, m, &wide, m.constant(1), &mut e);
                     let mut errors = vec![0; len];
                     binomial(kernel, &x, &mut errors);
-                    (a, b, c, d, e, errors)
+                    let mut row = x.clone();
+                    set_small(kernel, m, &mut row[len / 2..], &errors);
+                    add_small(kernel, m, &mut row, &errors);
+                    sub(kernel, m, &mut row, &a);
+                    add_centred(kernel, m, &mut row, &x, &a, p / 2);
+                    let bits: Vec<u64> = x.iter().map(|x| x & 7).collect();
+                    add_direct(kernel, m, &mut row, &bits, p / 9, 3);
+                    add_flooding(kernel, m, &mut row, &a, &x, root);
+                    let mut kept = vec![0; len / 2];
+                    let count = keep_residues(kernel, m, &wide, &mut kept);
+                    (a, b, c, d, e, errors, row, kept[..count].to_vec())
                 });
                 assert_eq!(scalar, vector, "p {p} len {len}");
                 assert!(scalar.0.iter().zip(&x).all(|(&a, &x)| a == m.mul(x, root)));

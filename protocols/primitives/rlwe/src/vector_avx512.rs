@@ -134,10 +134,18 @@ pub(super) fn add_crt(
     }
 }
 
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512vpopcntdq")]
-pub(super) fn binomial(words: &[u64], out: &mut [i64]) {
-    // The compiler vectorises the same loop with the wider instructions.
-    super::binomial_body(words, out);
+#[target_feature(enable = "avx512f,avx512vl")]
+pub(super) fn keep_residues(m: Modulus, words: &[u64], out: &mut [u64]) -> usize {
+    let (p, bits) = (_mm512_set1_epi64(m.value() as i64), _mm512_set1_epi64((u64::MAX >> (64 - m.bits())) as i64));
+    let mut have = 0;
+    for words in words.chunks(8) {
+        let x = _mm512_and_si512(load(words), bits);
+        let keep = _mm512_cmplt_epu64_mask(x, p) & mask(words.len());
+        let count = (keep.count_ones() as usize).min(out.len() - have);
+        store(&mut out[have..have + count], _mm512_maskz_compress_epi64(keep, x));
+        have += count;
+    }
+    have
 }
 
 /// # Safety

@@ -20,7 +20,7 @@ fn check(params: &Params, layer: &Layer, seed: u64, weight_bits: u32, first_laye
     let client = numbers(t, seed, plan.input_len());
     let server = if first_layer { vec![0; client.len()] } else { numbers(t, seed + 1, client.len()) };
     let w = weights(seed + 2, plan.weight_len(), weight_bits);
-    let encoded = if seed % 2 == 0 { plan.encode_weights(&w) } else { plan.defer_weights(&w) }.unwrap();
+    let encoded = if seed.is_multiple_of(2) { plan.encode_weights(&w) } else { plan.defer_weights(&w) }.unwrap();
     assert!(encoded.statistical_bits() >= f64::from(si_rlwe::STATISTICAL_BITS));
 
     let queries = plan.encrypt(&secret, &client, &mut rng).unwrap();
