@@ -22,6 +22,10 @@ impl Lpn {
     /// Adds rows `first_row..` of the code, applied to `secret`, to `out`. `first_row` and the length must be even.
     pub(crate) fn add(&self, first_row: u64, secret: &[Block], out: &mut [Block]) {
         debug_assert!(first_row.is_multiple_of(2) && out.len().is_multiple_of(2) && secret.len().is_power_of_two());
+        #[cfg(target_arch = "x86_64")]
+        if let Some(stream) = self.stream.kernels() {
+            return crate::simd::lpn_x86::add(stream, first_row, secret, out);
+        }
         let mask = secret.len() - 1;
         let mut words = [0; BATCH * LOCALITY / 4];
         for (n, rows) in out.chunks_mut(BATCH).enumerate() {
@@ -40,6 +44,20 @@ impl Lpn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::Level;
+
+    #[test]
+    fn every_level_adds_the_same_rows() {
+        let secret: Vec<Block> = (1..=4096).map(|i| i * 0x1_0000_0001_0000_0001).collect();
+        let rows = |level: Level| {
+            let mut out: Vec<Block> = (0..998).collect();
+            level.force(|| Lpn::new(5)).add(64, &secret, &mut out);
+            out
+        };
+        for level in Level::all() {
+            assert_eq!(rows(level), rows(Level::Scalar), "{level:?}");
+        }
+    }
 
     #[test]
     fn rows_do_not_depend_on_how_they_are_batched() {

@@ -5,6 +5,8 @@
 pub(crate) mod aes_x86;
 #[cfg(target_arch = "x86_64")]
 mod lanes_x86;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod lpn_x86;
 
 use std::sync::OnceLock;
 
