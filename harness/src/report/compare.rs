@@ -145,11 +145,11 @@ pub(crate) fn bands(others: &Others, cells: &[Cell<'_>]) -> String {
     out += "## Seconds\n\nContext only: different machines.\n\n";
     let _ = writeln!(out, "{}", published(absolute.iter().filter(|p| p.metric == Quantity::Seconds), cells, true));
     out += "# Rivals measured · ours · ours/rival\n\n";
-    out += "Rivals were run on 2 cores of the kind that `results/paper/README.md` names, both parties on loopback, one \
-            thread a party.\n\n## Communication and rounds\n\n";
-    let _ = writeln!(out, "{}", peers(others.peers.iter().filter(|p| machine_free(p.metric)), cells));
+    out += "One inference, both parties on loopback, one thread a party; see `results/paper/README.md`.\n\n";
+    out += "## Communication and rounds\n\n";
+    let _ = writeln!(out, "{}", peers(others.peers.iter().filter(|p| machine_free(p.metric)), cells, false));
     out += "## CPU time and seconds\n\nSeconds are compared on an unshaped link only; CPU time on any.\n\n";
-    let _ = writeln!(out, "{}", peers(others.peers.iter().filter(|p| !machine_free(p.metric)), cells));
+    let _ = writeln!(out, "{}", peers(others.peers.iter().filter(|p| !machine_free(p.metric)), cells, true));
     out
 }
 
@@ -209,16 +209,19 @@ fn ratios(others: &Others, cells: &[Cell<'_>]) -> Table {
     t
 }
 
-fn peers<'p>(rows: impl Iterator<Item = &'p Peer>, cells: &[Cell<'_>]) -> Table {
-    let head =
-        ["rival", "model", "quantity", "conditions", "our protocol", "our link", "rival's", "ours", "ours/rival"];
+fn peers<'p>(rows: impl Iterator<Item = &'p Peer>, cells: &[Cell<'_>], machines: bool) -> Table {
+    let mut head =
+        vec!["rival", "model", "quantity", "conditions", "our protocol", "our link", "rival's", "ours", "ours/rival"];
+    if machines {
+        head.extend(["rival's machine", "our machine"]);
+    }
     let mut t = Table::new(6, &head);
     for p in rows {
         let mut candidates = representatives(cells, &p.protocol, &p.model, "");
         candidates.retain(|c| p.metric != Quantity::Seconds || c.setting().link_means == "none");
         // Bytes and CPU hardly depend on the link: the nearest stands for all, and cells come nearest first.
         let o = candidates.first().and_then(|c| absolute(c, p.metric, &p.unit));
-        t.row(vec![
+        let mut row = vec![
             p.system.clone(),
             p.model.clone(),
             p.metric.name().into(),
@@ -228,7 +231,11 @@ fn peers<'p>(rows: impl Iterator<Item = &'p Peer>, cells: &[Cell<'_>]) -> Table 
             format!("{} {}", p.value, p.unit),
             o.as_ref().map_or_else(|| "–".into(), interval),
             o.as_ref().map_or_else(|| "–".into(), |o| number(o.value / p.value)),
-        ]);
+        ];
+        if machines {
+            row.extend([p.machine.clone(), o.map_or_else(|| "–".into(), |o| o.machine)]);
+        }
+        t.row(row);
     }
     t
 }
@@ -277,7 +284,8 @@ mod tests {
     fn rivals_seconds_need_an_unshaped_link_and_bytes_do_not() {
         let mut folders = folders();
         let text = squeezed(&bands(&real(), &cells(&folders)));
-        let row = "| SPU 0.9.5 Cheetah | mnist-cnn4 | time | 64-bit ring | cheetah | loopback | 1.15 s | 0.102 [0.101..0.103] | 0.0887 |";
+        let row = "| SPU 0.9.5 Cheetah | mnist-cnn4 | time | 64-bit ring | cheetah | loopback | 1.15 s | 0.102 [0.101..0.103] | 0.0887 | \
+                   2 cores AMD Zen 5 with AVX-512 IFMA; 24 GiB; loopback | Imaginary 9000 |";
         assert!(text.contains(row), "{text}");
         folders[0].runs.retain(|r| r.link != "loopback");
         let text = squeezed(&bands(&real(), &cells(&folders)));

@@ -67,6 +67,7 @@ pub(crate) struct Peer {
     pub(crate) value: f64,
     pub(crate) unit: String,
     pub(crate) conditions: String,
+    pub(crate) machine: String,
 }
 
 /// Both files.
@@ -184,7 +185,7 @@ pub(crate) mod tests {
     fn what_is_not_public_or_not_sound_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let head = "id,flag,system,source,statement,metric,protocol,over,model,link,comparison,low,high,unit,machine\n";
-        let peers = "id,system,protocol,model,metric,value,unit,conditions\n";
+        let peers = "id,system,protocol,model,metric,value,unit,conditions,machine\n";
         let refused = |published: &str, peer: &str, expect: &str| {
             fs::write(dir.path().join(PUBLISHED_CSV), format!("{head}{published}\n")).unwrap();
             fs::write(dir.path().join(PEERS_CSV), format!("{peers}{peer}\n")).unwrap();
@@ -192,7 +193,7 @@ pub(crate) mod tests {
             assert!(e.contains(expect), "{e}");
         };
         let good = "a,P,X,x,s,bytes,cheetah,,m,lan,about,1,2,GB,-";
-        let peer = "p,X,cheetah,m,bytes,1,MB,";
+        let peer = "p,X,cheetah,m,bytes,1,MB,,here";
         refused(&good.replace(",P,", ",U,"), peer, "flag is 'U'");
         refused(&good.replace(",P,", ",D,"), peer, "flag is 'D'");
         refused(&good.replace("1,2", "2,1"), peer, "no range");
