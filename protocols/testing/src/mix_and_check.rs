@@ -58,7 +58,7 @@ pub struct MixAndCheck {
     pub wrap: Wrap,
     /// The model that is promised.
     pub model: Arc<Model>,
-    /// What the parties agree on.
+    /// What the parties agree on. Scores only if the wrapper hands them out: one that compares labels may keep them.
     pub options: Options,
 }
 
