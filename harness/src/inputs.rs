@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn draws_are_disjoint_repeatable_and_bounded() {
-        let even = |p: usize| Ok((p % 2 == 0).then_some(p % 10));
+        let even = |p: usize| Ok(p.is_multiple_of(2).then_some(p % 10));
         let a = draw(&Source::Random, 1, 50, 20, even).unwrap();
         assert_eq!((a.queries.len(), a.public.len()), (50, 20));
         assert!(a.public.iter().all(|p| !a.queries.contains(&p.position) && p.position % 2 == 0));

@@ -13,7 +13,7 @@ use si_netem::Profile;
 use crate::experiment::{Cell, Experiment, Load};
 use crate::inputs::{self, Source};
 use crate::job::Job;
-use crate::progress::Progress;
+use crate::progress::{Progress, Task};
 use crate::record::{Folder, Method, Recorder, Status};
 use crate::row::{self, Facts};
 use crate::verify::{Oracle, Verdict};
@@ -66,7 +66,7 @@ pub(crate) fn run(
         }
     };
     let todo: Vec<(u64, &Cell)> = order(&cells).filter(|(r, c)| !recorder.has(&run_id(c, *r))).collect();
-    let mut progress = Progress::new(todo.iter().map(|(_, c)| c.name()).collect());
+    let mut progress = Progress::new(todo.iter().map(|(_, c)| task(c)).collect());
     progress.say(&format!(
         "{}: {} repetitions of {} cells; records in {}",
         experiment.name,
@@ -122,6 +122,12 @@ pub(crate) fn first_job(experiment: &Experiment) -> Result<Job> {
 fn order(cells: &[Cell]) -> impl Iterator<Item = (u64, &Cell)> {
     let most = cells.iter().map(|c| c.repetitions).max().unwrap_or(0);
     (1..=most).flat_map(move |r| cells.iter().filter(move |c| r <= c.repetitions).map(move |c| (u64::from(r), c)))
+}
+
+fn task(cell: &Cell) -> Task {
+    let working = registry::inner(&cell.protocol).unwrap_or(&cell.protocol);
+    let kind = format!("{working}/{}/{}", cell.model, cell.link);
+    Task { kind, inferences: cell.run_inferences(), cell: cell.name() }
 }
 
 fn run_id(cell: &Cell, repetition: u64) -> String {

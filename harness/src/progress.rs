@@ -1,36 +1,47 @@
 //! What a user sees of a run: one line a repetition, and on a terminal a bar with an estimate of the time left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// A repetition, as far as an estimate of its time goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Task {
+    /// Protocol that does the work, model and link: what makes the time of an inference.
+    pub(crate) kind: String,
+    /// Inferences.
+    pub(crate) inferences: usize,
+    /// Its cell.
+    pub(crate) cell: String,
+}
 
 /// Progress of a list of repetitions.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     done: usize,
     total: usize,
-    /// Durations of finished repetitions, by cell.
-    seen: BTreeMap<String, Vec<Duration>>,
-    /// Cells of repetitions still to do.
-    left: Vec<String>,
+    /// Durations of finished repetitions.
+    seen: BTreeMap<Task, Vec<Duration>>,
+    /// Repetitions still to do.
+    left: VecDeque<Task>,
     begun: Instant,
 }
 
 impl Progress {
-    /// Progress over repetitions of these cells, in order.
-    pub(crate) fn new(cells: Vec<String>) -> Self {
+    /// Progress over these repetitions, in order.
+    pub(crate) fn new(tasks: Vec<Task>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(cells.len() as u64);
+            let bar = ProgressBar::new(tasks.len() as u64);
             if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed_precise}  {msg}") {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         });
-        let total = cells.len();
-        Self { bar, done: 0, total, seen: BTreeMap::new(), left: cells, begun: Instant::now() }
+        let total = tasks.len();
+        Self { bar, done: 0, total, seen: BTreeMap::new(), left: tasks.into(), begun: Instant::now() }
     }
 
     /// The next repetition begins.
@@ -44,9 +55,8 @@ impl Progress {
 
     /// It has ended, with this to say.
     pub(crate) fn end(&mut self, line: &str) {
-        if !self.left.is_empty() {
-            let cell = self.left.remove(0);
-            self.seen.entry(cell).or_default().push(self.begun.elapsed());
+        if let Some(task) = self.left.pop_front() {
+            self.seen.entry(task).or_default().push(self.begun.elapsed());
         }
         self.done += 1;
         let left = match self.time_left() {
@@ -78,10 +88,20 @@ impl Progress {
         }
     }
 
-    /// Each repetition left takes the median of its cell, or of all cells where none of its own is done yet.
     fn time_left(&self) -> Option<Duration> {
-        let all = median(self.seen.values().filter_map(|d| median(d.iter().copied())))?;
-        Some(self.left.iter().map(|c| self.seen.get(c).and_then(|d| median(d.iter().copied())).unwrap_or(all)).sum())
+        self.left.iter().map(|t| self.estimate(t)).sum()
+    }
+
+    /// The median of the task's cell; else that of the largest task of its kind, in proportion; else that of all.
+    fn estimate(&self, task: &Task) -> Option<Duration> {
+        let of = |durations: &Vec<Duration>| median(durations.iter().copied());
+        if let Some(own) = self.seen.get(task) {
+            return of(own);
+        }
+        match self.seen.iter().filter(|(t, _)| t.kind == task.kind).max_by_key(|(t, _)| t.inferences) {
+            Some((t, d)) => of(d).map(|d| d.mul_f64(task.inferences as f64 / t.inferences.max(1) as f64)),
+            None => median(self.seen.values().filter_map(of)),
+        }
     }
 }
 
@@ -104,23 +124,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_estimate_goes_by_the_cell_and_else_by_all() {
-        let cells = ["a", "b", "a", "b", "c"].map(str::to_owned).to_vec();
-        let mut p = Progress {
-            bar: None,
-            done: 2,
-            total: 5,
-            seen: BTreeMap::new(),
-            left: cells[2..].to_vec(),
-            begun: Instant::now(),
-        };
+    fn the_estimate_goes_by_the_cell_then_by_the_kind_then_by_all() {
+        let task =
+            |cell: &str, kind: &str, inferences| Task { kind: kind.to_owned(), inferences, cell: cell.to_owned() };
+        let tasks = vec![task("a", "k", 1), task("b", "k", 10), task("c", "other", 5)];
+        let mut p = Progress::new(tasks);
+        p.bar = None;
         assert_eq!(p.time_left(), None);
-        p.seen.insert("a".to_owned(), vec![Duration::from_secs(1)]);
-        p.seen.insert("b".to_owned(), vec![Duration::from_secs(10)]);
-        assert_eq!(p.time_left(), Some(Duration::from_secs(21)));
-        assert_eq!(
-            [shown(Duration::from_secs(99)), shown(Duration::from_secs(120)), shown(Duration::from_secs(5400 * 2))],
-            ["99 s", "2 min", "3.0 h"]
-        );
+        p.seen.insert(task("a", "k", 1), vec![Duration::from_secs(2)]);
+        assert_eq!(p.time_left(), Some(Duration::from_secs(2 + 20 + 2)));
+        p.seen.insert(task("b", "k", 10), vec![Duration::from_secs(9)]);
+        assert_eq!(p.time_left(), Some(Duration::from_secs(2 + 9 + 9)));
+        p.end("done");
+        assert_eq!((p.done, p.left.len(), p.seen[&task("a", "k", 1)].len()), (1, 2, 2));
+        assert_eq!([99, 120, 5400 * 2].map(|s| shown(Duration::from_secs(s))), ["99 s", "2 min", "3.0 h"]);
     }
 }

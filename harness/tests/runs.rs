@@ -46,13 +46,14 @@ fn every_protocol_runs_and_its_rows_are_sound() {
     let said = bench(&["run", "smoke", "--repeat", "1", "--records", arg(&root)]).ok();
     assert!(said.out.contains("| fusion(cheetah)") && said.out.contains("a malicious server"), "{}", said.out);
     bench(&["check", arg(&record(&root))]).ok();
-    // Labels only, faithful truncation, a composed plan beside a measured one.
+    // Labels only, faithful truncation, two lanes, a composed plan beside a measured one.
     let plan = |how: &str| format!("{{ queries = 8, copies = 3, public = 4, security_bits = 0, {how} }}");
     let plans = format!("[{}, {}]", plan("method = \"measured\", chunk = 10"), plan("method = \"composed\", n = 6"));
     let lines = [
         ("protocols", "[\"cheetah\", \"fusion(cheetah)\", \"fusion(plain)\"]"),
         ("fusion", plans.as_str()),
         ("options", "{ reveal = \"label\", truncation = \"faithful\" }"),
+        ("lanes", "2"),
     ];
     let file = experiment(dir.path(), &lines);
     let root = dir.path().join("records");
