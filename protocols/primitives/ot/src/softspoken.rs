@@ -73,8 +73,7 @@ impl SoftSpokenSender {
                 });
                 let known: Zeroizing<Vec<Block>> = Zeroizing::new(known.collect());
                 let position = (delta >> (b * field_bits)) as usize & ((1 << field_bits) - 1);
-                let fixes = tree::expand_punctured(&hash, position, &known, seeds);
-                tree::apply(&fixes, seeds);
+                tree::expand_punctured(&hash, position, &known, seeds).pay(seeds);
                 relabel(position, seeds);
             }
         }

@@ -63,15 +63,14 @@ pub(crate) fn expand(hash: &TreeHash, root: Block, delta: Block, leaves: &mut [B
 }
 
 /// The same tree without the leaf at `position`: `known[i]` is the sum of the nodes of level i on the side that the path
-/// to `position` does not take. Neither branches nor addresses depend on `position`. Returns what is still to be XORed
-/// into the leaves: then the one at `position` is zero and all others are right.
-pub(crate) fn expand_punctured(hash: &TreeHash, position: usize, known: &[Block], leaves: &mut [Block]) -> [Fix; 2] {
+/// to `position` does not take. Neither branches nor addresses depend on `position`. Two leaves are still owed a fix.
+pub(crate) fn expand_punctured(hash: &TreeHash, position: usize, known: &[Block], leaves: &mut [Block]) -> Owed {
     debug_assert_eq!(leaves.len(), 1 << known.len());
     let takes_right = |level: usize| mask((position >> level) as Block);
     leaves[0] = known[0] & takes_right(0);
     leaves[1] = known[0] & !takes_right(0);
     let junk = hash.of_zero;
-    let mut fixes = [Fix::default(); 2];
+    let (mut fixes, mut sum) = ([Fix::default(); 2], known[0]);
     for (level, known) in known.iter().enumerate().skip(1) {
         let width = 1 << level;
         let (left, right) = leaves[..2 * width].split_at_mut(width);
@@ -83,12 +82,42 @@ pub(crate) fn expand_punctured(hash: &TreeHash, position: usize, known: &[Block]
             Fix { position: left_position, value: junk ^ (sibling & right_path) },
             Fix { position: left_position + width, value: junk ^ (sibling & !right_path) },
         ];
+        sum = left_sum ^ right_sum ^ fixes[0].value ^ fixes[1].value;
     }
-    fixes
+    Owed { position, fixes, sum }
 }
 
-/// Applies the fixes that are still owed.
-pub(crate) fn apply(fixes: &[Fix; 2], leaves: &mut [Block]) {
+/// What the leaves of a punctured tree are owed.
+pub(crate) struct Owed {
+    position: usize,
+    fixes: [Fix; 2],
+    /// The sum of the leaves once that is done.
+    sum: Block,
+}
+
+impl Owed {
+    /// Makes the leaf at the missing position zero and all others right.
+    pub(crate) fn pay(&self, leaves: &mut [Block]) {
+        apply(&self.fixes, leaves);
+    }
+
+    /// Makes correlated OTs of the leaves: the lowest bits are cleared, and the missing leaf becomes the sender's plus
+    /// Δ, which is the sum of all others, with the lowest bit set.
+    pub(crate) fn finish(&self, hash: &TreeHash, leaves: &mut [Block]) {
+        let missing = Fix { position: self.position, value: (self.sum & CLEAR_LSB) | 1 };
+        #[cfg(target_arch = "x86_64")]
+        if let Some(kernels) = hash.hash.kernels() {
+            return kernels.finish(&self.fixes, missing, leaves);
+        }
+        self.pay(leaves);
+        finish(leaves);
+        for (j, l) in leaves.iter_mut().enumerate() {
+            *l ^= missing.value & equal(j, missing.position);
+        }
+    }
+}
+
+fn apply(fixes: &[Fix; 2], leaves: &mut [Block]) {
     for (j, l) in leaves.iter_mut().enumerate() {
         *l ^= fixes.iter().fold(0, |x, f| x ^ (f.value & equal(j, f.position)));
     }
@@ -97,17 +126,6 @@ pub(crate) fn apply(fixes: &[Fix; 2], leaves: &mut [Block]) {
 /// Makes correlated OTs of the sender's leaves: the lowest bits are cleared.
 pub(crate) fn finish(leaves: &mut [Block]) {
     leaves.iter_mut().for_each(|l| *l &= CLEAR_LSB);
-}
-
-/// Makes correlated OTs of the receiver's leaves: the lowest bits are cleared, and the missing leaf becomes the sender's
-/// plus Δ, which is the sum of all others, with the lowest bit set.
-pub(crate) fn finish_punctured(position: usize, fixes: &[Fix; 2], leaves: &mut [Block]) {
-    let all = leaves.iter().fold(0, |x, l| x ^ l) ^ fixes[0].value ^ fixes[1].value;
-    let missing = (all & CLEAR_LSB) | 1;
-    for (j, l) in leaves.iter_mut().enumerate() {
-        let owed = fixes.iter().fold(0, |x, f| x ^ (f.value & equal(j, f.position)));
-        *l = ((*l ^ owed) & CLEAR_LSB) | (equal(j, position) & missing);
-    }
 }
 
 /// All ones if a = b, else zero.
@@ -142,9 +160,9 @@ mod tests {
                     let side = |(i, s): (usize, &Block)| if position >> i & 1 == 1 { *s } else { s ^ DELTA };
                     let known: Vec<Block> = sums.iter().enumerate().map(side).collect();
                     let mut punctured = vec![0; 1 << depth];
-                    let fixes = expand_punctured(&hash, position, &known, &mut punctured);
+                    let owed = expand_punctured(&hash, position, &known, &mut punctured);
                     let mut finished = punctured.clone();
-                    apply(&fixes, &mut punctured);
+                    owed.pay(&mut punctured);
                     for (j, (p, l)) in punctured.iter().zip(&leaves).enumerate() {
                         assert_eq!(
                             *p,
@@ -152,7 +170,7 @@ mod tests {
                             "depth {depth} position {position} leaf {j}"
                         );
                     }
-                    finish_punctured(position, &fixes, &mut finished);
+                    owed.finish(&hash, &mut finished);
                     let mut full = leaves.clone();
                     finish(&mut full);
                     for (j, (p, l)) in finished.iter().zip(&full).enumerate() {

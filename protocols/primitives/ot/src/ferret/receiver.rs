@@ -52,8 +52,7 @@ impl FerretReceiver {
                     *known = v ^ correction;
                     position |= (!*v as usize & 1) << level;
                 }
-                let fixes = tree::expand_punctured(hash, position, &known, leaves);
-                tree::finish_punctured(position, &fixes, leaves);
+                tree::expand_punctured(hash, position, &known, leaves).finish(hash, leaves);
                 iteration.lpn.add(iteration.rows, iteration.secret(), leaves);
                 iteration.trees += 1;
                 iteration.rows += run as u64;

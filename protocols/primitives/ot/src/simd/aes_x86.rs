@@ -7,7 +7,7 @@ use super::lanes_x86::Lane;
 use zeroize::Zeroize;
 
 use super::Level;
-use crate::block::Block;
+use crate::block::{Block, CLEAR_LSB};
 use crate::tree::Fix;
 
 /// AES-128 under one key, on a processor that has the instructions.
@@ -58,6 +58,12 @@ impl X86Aes {
     pub(crate) fn level(&self, fixes: &[Fix; 2], left: &mut [Block], right: &mut [Block]) -> (Block, Block) {
         assert_eq!(left.len(), right.len(), "a level has as many left children as right ones");
         call!(self.level(fixes, left, right))
+    }
+
+    /// XORs in the fixes, clears the lowest bits, then XORs `missing` in.
+    pub(crate) fn finish(&self, fixes: &[Fix; 2], missing: Fix, leaves: &mut [Block]) {
+        // SAFETY: as for the other kernels.
+        unsafe { if self.wide { wide::finish(fixes, missing, leaves) } else { ni::finish(fixes, missing, leaves) } }
     }
 }
 
@@ -284,6 +290,27 @@ unsafe fn level<L: Lane>(
     }
 }
 
+#[inline(always)]
+unsafe fn finish<L: Lane>(fixes: &[Fix; 2], missing: Fix, from: usize, leaves: &mut [Block]) -> usize {
+    unsafe {
+        let p = leaves.as_mut_ptr().add(from);
+        let [a, b, c] = [fixes[0], fixes[1], missing];
+        let here = [L::splat(a.position as Block), L::splat(b.position as Block), L::splat(c.position as Block)];
+        let value = [L::splat(a.value), L::splat(b.value), L::splat(c.value)];
+        let clear = L::splat(CLEAR_LSB);
+        let done = in_groups!(L, leaves.len() - from, i, N, {
+            let mut x = load::<L, N>(p.add(i));
+            let counters = counters::<L, N>((from + i) as u64);
+            for n in 0..N {
+                x[n] = x[n].xor_at(counters[n], here[0], value[0]).xor_at(counters[n], here[1], value[1]);
+                x[n] = x[n].and(clear).xor_at(counters[n], here[2], value[2]);
+            }
+            store(x, p.add(i));
+        });
+        from + done
+    }
+}
+
 macro_rules! kernels {
     ($module:ident, $lane:ty, $features:literal) => {
         /// # Safety
@@ -331,6 +358,15 @@ macro_rules! kernels {
                     let (done, l, r) = super::level::<$lane>(k, fixes, 0, left, right);
                     let (_, l1, r1) = super::level::<__m128i>(k, fixes, done, left, right);
                     (l ^ l1, r ^ r1)
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            pub(super) unsafe fn finish(fixes: &[Fix; 2], missing: Fix, leaves: &mut [Block]) {
+                // SAFETY: this function enables the instructions, and only memory of `leaves` is touched.
+                unsafe {
+                    let done = super::finish::<$lane>(fixes, missing, 0, leaves);
+                    super::finish::<__m128i>(fixes, missing, done, leaves);
                 }
             }
         }

@@ -22,6 +22,7 @@ pub(super) trait Lane: Copy {
     /// Adds to the lower halves of the blocks.
     unsafe fn add_low(self, x: u64) -> Self;
     unsafe fn xor(self, other: Self) -> Self;
+    unsafe fn and(self, other: Self) -> Self;
     unsafe fn round(self, key: Self) -> Self;
     unsafe fn last_round(self, key: Self) -> Self;
     /// L || R -> (L ^ R) || L.
@@ -58,6 +59,10 @@ impl Lane for __m128i {
     #[inline(always)]
     unsafe fn xor(self, other: Self) -> Self {
         unsafe { _mm_xor_si128(self, other) }
+    }
+    #[inline(always)]
+    unsafe fn and(self, other: Self) -> Self {
+        unsafe { _mm_and_si128(self, other) }
     }
     #[inline(always)]
     unsafe fn round(self, key: Self) -> Self {
@@ -118,6 +123,10 @@ impl Lane for __m512i {
     #[inline(always)]
     unsafe fn xor(self, other: Self) -> Self {
         unsafe { _mm512_xor_si512(self, other) }
+    }
+    #[inline(always)]
+    unsafe fn and(self, other: Self) -> Self {
+        unsafe { _mm512_and_si512(self, other) }
     }
     #[inline(always)]
     unsafe fn round(self, key: Self) -> Self {
