@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use si_wire::Role;
 
 use crate::experiment::Overrides;
-use crate::{check, commands, orchestrate, party, report};
+use crate::{commands, orchestrate, party, report};
 
 /// Exit code after Ctrl-C, as shells have it.
 const STOPPED: u8 = 130;
@@ -115,7 +115,7 @@ struct PartyArgs {
 
 #[derive(Args)]
 struct CheckArgs {
-    /// A record folder
+    /// A record folder, or a folder of them
     folder: PathBuf,
 }
 
@@ -174,7 +174,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Party(args) => party::run(&args.job, args.role, args.address.as_deref())
             .map(|good| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Check(args) => check::run(&args.folder).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => commands::check(&args.folder).map(|()| ExitCode::SUCCESS),
         Command::Probe(args) => commands::probe(&args).map(|()| ExitCode::SUCCESS),
         Command::Cost(args) => commands::cost(&args).map(|()| ExitCode::SUCCESS),
         Command::Soundness(args) => commands::soundness(&args).map(|()| ExitCode::SUCCESS),

@@ -1,6 +1,7 @@
 //! The commands that answer at once, and `bench run`'s frame. Each answers for people, or as JSON for scripts.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +13,7 @@ use si_netem::{Effort, Profile};
 
 use crate::cli::{CostArgs, ListArgs, ProbeArgs, RunArgs, SoundnessArgs};
 use crate::experiment::Experiment;
+use crate::record::RUNS_CSV;
 use crate::{inputs, orchestrate, registry, report};
 
 /// How `bench run` ended.
@@ -52,6 +54,21 @@ pub(crate) fn run(args: &RunArgs) -> Result<End> {
         return Ok(End::Failures);
     }
     Ok(End::Good)
+}
+
+/// `bench check`: one record folder, or all those in a folder.
+///
+/// # Errors
+/// If one cannot be read or has a problem; the others are checked first.
+pub(crate) fn check(folder: &Path) -> Result<()> {
+    let records = |p: &PathBuf| p.join(RUNS_CSV).is_file();
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut inside: Vec<_> = entries.filter_map(|e| e.ok().map(|e| e.path())).filter(records).collect();
+    if records(&folder.to_path_buf()) || inside.is_empty() {
+        return crate::check::run(folder);
+    }
+    inside.sort();
+    inside.iter().map(|f| crate::check::run(f)).fold(Ok(()), |all: Result<()>, one| all.and(one))
 }
 
 /// `bench list`.

@@ -24,6 +24,7 @@ fn a_run_leaves_checked_rows_and_resume_adds_what_is_missing() {
     assert_eq!(found.iter().map(|r| r.0.clone()).collect::<Vec<_>>(), ids);
     assert!(found.iter().all(|r| r.1 == "ok"), "{found:?}");
     bench(&["check", arg(&record)]).ok();
+    assert!(bench(&["check", arg(&root)]).ok().out.contains("sound: 4 runs"), "a folder of records");
 
     // A killed run: its last row and the phases behind it are gone, half a line is left.
     let runs = std::fs::read_to_string(record.join("runs.csv")).expect("runs");
