@@ -146,16 +146,18 @@ impl<'a> Cell<'a> {
         if equal == checked { equal } else { format!("{equal} of {checked}") }
     }
 
-    /// The order of tables: model, link (nearest first), adversary (weakest first), protocol, size.
+    /// The order of tables: model, link (nearest first), then [`Self::strength`].
     fn rank(&self) -> impl Ord + use<'a> {
+        let r = self.setting();
+        ((r.model.as_str(), r.rtt_set_us.unwrap_or(0), r.link.as_str()), self.strength())
+    }
+
+    /// The order of protocols: measured before composed, adversary (weakest first), protocol, size.
+    pub(crate) fn strength(&self) -> impl Ord + use<'a> {
         let r = self.setting();
         let adversaries = ["insecure", "semi-honest", "malicious-client", "malicious-server", "malicious"];
         let adversary = adversaries.iter().position(|a| *a == r.adversary);
-        (
-            (r.model.as_str(), r.rtt_set_us.unwrap_or(0), r.link.as_str()),
-            (r.method, adversary, r.protocol.as_str()),
-            (r.queries, r.inferences, r.fusion_tolerance),
-        )
+        ((r.method, adversary, r.protocol.as_str()), (r.queries, r.inferences, r.fusion_tolerance))
     }
 }
 

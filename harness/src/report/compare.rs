@@ -145,7 +145,8 @@ pub(crate) fn bands(others: &Others, cells: &[Cell<'_>]) -> String {
     out += "## Seconds\n\nContext only: different machines.\n\n";
     let _ = writeln!(out, "{}", published(absolute.iter().filter(|p| p.metric == Quantity::Seconds), cells, true));
     out += "# Rivals measured · ours · ours/rival\n\n";
-    out += "One inference, both parties on loopback, one thread a party; see `results/paper/README.md`.\n\n";
+    out += "One inference, both parties on loopback, one thread a party; see `results/paper/README.md`. Ours without set-up, \
+            which happens once and stands on the report's first page.\n\n";
     out += "## Communication and rounds\n\n";
     let _ = writeln!(out, "{}", peers(others.peers.iter().filter(|p| machine_free(p.metric)), cells, false));
     out += "## CPU time and seconds\n\nSeconds are compared on an unshaped link only; CPU time on any.\n\n";

@@ -108,7 +108,9 @@ fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
             chosen.push(Folder::read(path)?);
             continue;
         }
-        let entries = fs::read_dir(path).with_context(|| format!("cannot read records in {}", path.display()))?;
+        let entries = fs::read_dir(path).with_context(|| {
+            format!("no records in {}: run an experiment first (bench run, or make bench-lan)", path.display())
+        })?;
         let mut newest: BTreeMap<_, Folder> = BTreeMap::new();
         for entry in entries {
             let dir = entry.with_context(|| path.display().to_string())?.path();
@@ -313,7 +315,7 @@ mod tests {
     fn unsound_or_missing_records_are_refused_in_one_line() {
         let w = World::new();
         let refusal = || format!("{:#}", run(&w.args()).unwrap_err());
-        assert!(refusal().contains("cannot read records in"), "{}", refusal());
+        assert!(refusal().contains("run an experiment first"), "{}", refusal());
         fs::create_dir(&w.args().records[0]).unwrap();
         assert!(refusal().contains("run an experiment first"), "{}", refusal());
         w.record("bad", |r| r.labels_checked = None);

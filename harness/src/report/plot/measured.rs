@@ -36,11 +36,12 @@ fn link_setting(cell: &Cell<'_>) -> String {
 pub(crate) fn time(cells: &[&Cell<'_>]) -> Option<Drawing> {
     let mut shown = smallest_loads(cells);
     shown.retain(|c| c.per_query(Metric::Wall).is_some());
+    let links = distinct(shown.iter().map(|c| c.setting().link.clone()));
+    shown.sort_by_key(|c| c.strength()); // one order of the bars for all links
     let name = |c: &Cell<'_>| {
         let composed = if c.is_measured() { "" } else { " (composed)" };
         format!("{}, {}{composed}", c.setting().protocol, c.load())
     };
-    let links = distinct(shown.iter().map(|c| c.setting().link.clone()));
     let series = distinct(shown.iter().map(|c| (name(c), !c.is_measured())));
     let model = &shown.first()?.setting().model;
 
@@ -152,18 +153,20 @@ struct Panel<'c, 'a> {
 }
 
 /// Cost of one query against the number of queries in a batch: CPU time and bytes on the nearest link, time on each.
-/// Nothing unless some protocol was run with two sizes.
+/// Nothing unless some protocol was run with two sizes; only links where one was.
 pub(crate) fn amortised(cells: &[&Cell<'_>]) -> Option<Drawing> {
-    let shown: Vec<&Cell<'_>> = cells.iter().filter(|c| c.good().next().is_some()).copied().collect();
-    let protocols = distinct(shown.iter().map(|c| c.setting().protocol.clone()));
-    let sizes = |p: &String| {
-        let of_protocol = shown.iter().filter(|c| c.setting().protocol == *p);
+    let mut shown: Vec<&Cell<'_>> = cells.iter().filter(|c| c.good().next().is_some()).copied().collect();
+    // A link on which every protocol was run with one size has no curve.
+    let place = |c: &Cell<'_>| (c.setting().protocol.clone(), c.setting().link.clone());
+    let sizes = |at: (String, String)| {
+        let of_protocol = cells.iter().filter(|c| place(c) == at && c.good().next().is_some());
         distinct(of_protocol.map(|c| c.setting().queries)).len()
     };
-    if !protocols.iter().any(|p| sizes(p) > 1) {
-        return None;
-    }
-    let links = distinct(shown.iter().map(|c| c.setting().link.clone()));
+    let mut links = distinct(shown.iter().map(|c| c.setting().link.clone()));
+    links.retain(|l| shown.iter().any(|c| c.setting().link == *l && sizes(place(c)) > 1));
+    shown.retain(|c| links.contains(&c.setting().link));
+    shown.sort_by_key(|c| c.strength());
+    let protocols = distinct(shown.iter().map(|c| c.setting().protocol.clone()));
     let on = |link: &String| shown.iter().filter(|c| c.setting().link == *link).copied().collect::<Vec<_>>();
     let near = on(links.first()?);
     let panel = |heading: String, quantity, metric, unit, cells| Panel { heading, quantity, metric, unit, cells };
@@ -214,7 +217,7 @@ fn curves(d: &mut Drawing, frame: Frame, p: &Panel<'_, '_>, x_range: (f64, f64),
     let y = Axis::over(ends, Spacing::Log, frame.bottom, frame.top);
     let x = Axis::exact(x_range.0, x_range.1, Spacing::Log, frame.left, frame.right);
     value_axis(d, frame, &y, p.quantity);
-    horizontal_axis(d, frame, &x, ticks, "queries in a batch (log scale)");
+    horizontal_axis(d, frame, &x, ticks, "queries in a batch or plan (log scale)");
     for key in keys {
         let mut points: Vec<(u64, bool, Summary)> = (spans.iter())
             .filter(|(c, _)| c.setting().protocol == key.name)
