@@ -93,14 +93,20 @@ impl Progress {
     }
 
     /// The median of the task's cell; else that of the largest task of its kind, in proportion; else that of all.
+    /// What the quickest task of all takes is start-up, which does not grow.
     fn estimate(&self, task: &Task) -> Option<Duration> {
         let of = |durations: &Vec<Duration>| median(durations.iter().copied());
         if let Some(own) = self.seen.get(task) {
             return of(own);
         }
+        let medians = || self.seen.values().filter_map(of);
+        let start_up = medians().min()?;
         match self.seen.iter().filter(|(t, _)| t.kind == task.kind).max_by_key(|(t, _)| t.inferences) {
-            Some((t, d)) => of(d).map(|d| d.mul_f64(task.inferences as f64 / t.inferences.max(1) as f64)),
-            None => median(self.seen.values().filter_map(of)),
+            Some((t, d)) => {
+                let times = task.inferences as f64 / t.inferences.max(1) as f64;
+                of(d).map(|d| start_up + d.saturating_sub(start_up).mul_f64(times))
+            }
+            None => median(medians()),
         }
     }
 }
@@ -131,10 +137,13 @@ mod tests {
         let mut p = Progress::new(tasks);
         p.bar = None;
         assert_eq!(p.time_left(), None);
-        p.seen.insert(task("a", "k", 1), vec![Duration::from_secs(2)]);
-        assert_eq!(p.time_left(), Some(Duration::from_secs(2 + 20 + 2)));
-        p.seen.insert(task("b", "k", 10), vec![Duration::from_secs(9)]);
-        assert_eq!(p.time_left(), Some(Duration::from_secs(2 + 9 + 9)));
+        let of = |s| vec![Duration::from_secs(s)];
+        p.seen.insert(task("quick", "quick", 1), of(1));
+        p.seen.insert(task("a", "k", 1), of(3));
+        // Its own 3; 1 + 2 * 10 in proportion; the (upper) median of 1 and 3.
+        assert_eq!(p.time_left(), Some(Duration::from_secs(3 + 21 + 3)));
+        p.seen.insert(task("b", "k", 10), of(9));
+        assert_eq!(p.time_left(), Some(Duration::from_secs(3 + 9 + 3)));
         p.end("done");
         assert_eq!((p.done, p.left.len(), p.seen[&task("a", "k", 1)].len()), (1, 2, 2));
         assert_eq!([99, 120, 5400 * 2].map(|s| shown(Duration::from_secs(s))), ["99 s", "2 min", "3.0 h"]);
