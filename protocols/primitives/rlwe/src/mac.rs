@@ -82,6 +82,12 @@ impl Weights {
         self.answers
     }
 
+    /// Room for as many sums, taken from those no longer used.
+    pub(crate) fn sums(&self, params: &Params, used: &mut Vec<Sum>) -> Vec<Sum> {
+        let fresh = || Sum { a: Poly::zero(params), b: Poly::zero(params) };
+        (0..self.answers).map(|_| used.pop().unwrap_or_else(fresh)).collect()
+    }
+
     /// Makes room for another number of answers; every weight must be set again.
     pub(crate) fn resize(&mut self, params: &Params, answers: usize) {
         self.words.resize(params.primes() * params.n() * answers * self.count, 0);
@@ -89,46 +95,50 @@ impl Weights {
     }
 }
 
-/// sums[m] = sum over j of ciphertext j times weight (m, j), for every answer m.
-pub(crate) fn multiply(params: &Params, ciphertexts: &Ciphertexts, weights: &Weights, sums: &mut [Sum]) {
-    assert!(ciphertexts.count == weights.count && sums.len() == weights.answers, "operands of different layers");
-    let n = params.n();
-    let (ct_len, w_len) = (n * 2 * ciphertexts.count, n * weights.answers * weights.count);
+/// sums[m] = sum over j of ciphertext j times weight (m, j), for every answer m and every part.
+///
+/// A block of weights is read once and meets all parts while it is in the cache.
+pub(crate) fn multiply(params: &Params, weights: &Weights, parts: &mut [(&Ciphertexts, Vec<Sum>)]) {
+    let (n, count, answers) = (params.n(), weights.count, weights.answers);
+    assert!(parts.iter().all(|(ct, sums)| ct.count == count && sums.len() == answers), "operands of different layers");
+    let (ct_len, w_len) = (2 * count * LANES, answers * count * LANES);
+    let mut out = vec![0; 2 * answers * LANES];
     for (i, limb) in params.limbs().iter().enumerate() {
-        let ct = &ciphertexts.words[i * ct_len..(i + 1) * ct_len];
-        let w = &weights.words[i * w_len..(i + 1) * w_len];
-        let mut rows: Vec<[&mut [u64]; 2]> =
-            sums.iter_mut().map(|s| [s.a.row_mut(params, i), s.b.row_mut(params, i)]).collect();
-        row(limb.modulus, params.kernel() == Kernel::Scalar, ciphertexts.count, ct, w, &mut rows);
+        for block in 0..n / LANES {
+            let place = i * (n / LANES) + block;
+            let w = &weights.words[place * w_len..(place + 1) * w_len];
+            for (ct, sums) in parts.iter_mut() {
+                let ct = &ct.words[place * ct_len..(place + 1) * ct_len];
+                block_of_sums(params.kernel(), limb.modulus, ct, w, &mut out);
+                for (sum, out) in sums.iter_mut().zip(out.chunks_exact(2 * LANES)) {
+                    let at = block * LANES..(block + 1) * LANES;
+                    sum.a.row_mut(params, i)[at.clone()].copy_from_slice(&out[..LANES]);
+                    sum.b.row_mut(params, i)[at].copy_from_slice(&out[LANES..]);
+                }
+            }
+        }
     }
 }
 
-/// One prime of [`multiply`].
-fn row(modulus: Modulus, scalar: bool, count: usize, ct: &[u64], w: &[u64], sums: &mut [[&mut [u64]; 2]]) {
+/// One block: `ct` is [ciphertext][a, b][lane], `w` [answer][ciphertext][lane], `out` [answer][a, b][lane].
+fn block_of_sums(kernel: Kernel, modulus: Modulus, ct: &[u64], w: &[u64], out: &mut [u64]) {
     #[cfg(target_arch = "x86_64")]
-    if !scalar && ifma::row(modulus, count, ct, w, sums) {
-        return;
+    if kernel == Kernel::Avx512 {
+        return ifma::block_of_sums(modulus, ct, w, out);
     }
-    let _ = scalar;
-    let per_answer = count * LANES;
-    let blocks = ct.chunks_exact(2 * per_answer).zip(w.chunks_exact(sums.len() * per_answer));
-    for (block, (ct, w)) in blocks.enumerate() {
-        let at = block * LANES..(block + 1) * LANES;
-        for (sum, w) in sums.iter_mut().zip(w.chunks_exact(per_answer)) {
-            let mut wide = [[0u128; LANES]; 2];
-            // 2^28 products of two 50-bit residues fit 128 bits.
-            for (ct, w) in ct.chunks_exact(2 * LANES).zip(w.chunks_exact(LANES)) {
-                for (half, ct) in wide.iter_mut().zip(ct.chunks_exact(LANES)) {
-                    for ((sum, &x), &y) in half.iter_mut().zip(ct).zip(w) {
-                        *sum += u128::from(x) * u128::from(y);
-                    }
+    let _ = kernel;
+    for (out, w) in out.chunks_exact_mut(2 * LANES).zip(w.chunks_exact(ct.len() / 2)) {
+        let mut wide = [0u128; 2 * LANES];
+        // 2^28 products of two 50-bit residues fit 128 bits.
+        for (ct, w) in ct.chunks_exact(2 * LANES).zip(w.chunks_exact(LANES)) {
+            for (half, ct) in wide.chunks_exact_mut(LANES).zip(ct.chunks_exact(LANES)) {
+                for ((sum, &x), &y) in half.iter_mut().zip(ct).zip(w) {
+                    *sum += u128::from(x) * u128::from(y);
                 }
             }
-            for (half, wide) in sum.iter_mut().zip(wide) {
-                for (x, wide) in half[at.clone()].iter_mut().zip(wide) {
-                    *x = modulus.reduce_wide(wide);
-                }
-            }
+        }
+        for (x, wide) in out.iter_mut().zip(wide) {
+            *x = modulus.reduce_wide(wide);
         }
     }
 }
@@ -153,13 +163,15 @@ impl Products {
             ciphertexts.set(params, j, &poly, &poly);
             (0..answers).for_each(|m| weights.set(params, m, j, &[&poly]));
         }
-        let sums = (0..answers).map(|_| Sum { a: Poly::zero(params), b: Poly::zero(params) }).collect();
-        Self { params: params.clone(), ciphertexts, weights, sums }
+        Self { params: params.clone(), ciphertexts, weights, sums: Vec::new() }
     }
 
     /// Computes them.
     pub fn run(&mut self) {
-        multiply(&self.params, &self.ciphertexts, &self.weights, &mut self.sums);
+        let mut parts = [(&self.ciphertexts, self.weights.sums(&self.params, &mut self.sums))];
+        multiply(&self.params, &self.weights, &mut parts);
+        let [(_, sums)] = parts;
+        self.sums = sums;
     }
 }
 
@@ -180,8 +192,6 @@ mod tests {
                     let cts: Vec<[Poly<Values>; 2]> =
                         (0..count).map(|_| [(); 2].map(|()| Poly::uniform(&params, &mut prg))).collect();
                     let (mut ct, mut w) = (Ciphertexts::new(&params, count), Weights::new(&params, answers, count));
-                    let mut sums: Vec<Sum> =
-                        (0..answers).map(|_| Sum { a: Poly::zero(&params), b: Poly::zero(&params) }).collect();
                     let mut expected = vec![[Poly::<Values>::zero(&params), Poly::zero(&params)]; answers];
                     for (j, [a, b]) in cts.iter().enumerate() {
                         ct.set(&params, j, a, b);
@@ -192,7 +202,11 @@ mod tests {
                             expected[1].mul_accumulate(&params, b, &weight);
                         }
                     }
-                    multiply(&params, &ct, &w, &mut sums);
+                    // Two parts with the same ciphertexts.
+                    let mut parts = [(); 2].map(|()| (&ct, w.sums(&params, &mut Vec::new())));
+                    multiply(&params, &w, &mut parts);
+                    let [(_, sums), (_, again)] = parts;
+                    assert!(sums.iter().zip(&again).all(|(x, y)| x.a.rows(&params).eq(y.a.rows(&params))));
                     for (sum, [a, b]) in sums.iter().zip(&expected) {
                         assert!(sum.a.rows(&params).eq(a.rows(&params)), "{answers} x {count} scalar {scalar}");
                         assert!(sum.b.rows(&params).eq(b.rows(&params)));

@@ -1,4 +1,4 @@
-//! [`super::row`] with AVX-512 IFMA: eight 52-bit multiply-adds an instruction. The scalar loop in `mac` is its twin.
+//! One block of sums with AVX-512 IFMA: eight 52-bit multiply-adds an instruction. The scalar loop in `mac` is its twin.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -9,18 +9,12 @@ use crate::modulus::Modulus;
 /// Products between two reductions: 16 upper halves below 2^48, with carries, stay below 2^52.
 const RUN: usize = 16;
 
-/// Computes the sums if the processor can and p fits 50 bits; otherwise returns false and leaves them alone.
-pub(super) fn row(modulus: Modulus, count: usize, ct: &[u64], w: &[u64], sums: &mut [[&mut [u64]; 2]]) -> bool {
-    if modulus.bits() > 50 || !is_x86_feature_detected!("avx512f") || !is_x86_feature_detected!("avx512ifma") {
-        return false;
-    }
-    let per_answer = count * LANES;
-    let blocks = ct.len() / (2 * per_answer);
-    assert!(ct.len() == blocks * 2 * per_answer && w.len() == blocks * sums.len() * per_answer);
-    assert!(sums.iter().flatten().all(|s| s.len() == blocks * LANES));
-    // SAFETY: the features were detected, and the assertions are the contract of `blocks_ifma`.
-    unsafe { blocks_ifma(modulus.value(), count, blocks, ct, w, sums) };
-    true
+/// As [`super::block_of_sums`]; only where the processor has the instructions, which [`crate::vector::Kernel::choose`] checks.
+pub(super) fn block_of_sums(modulus: Modulus, ct: &[u64], w: &[u64], out: &mut [u64]) {
+    let (count, answers) = (ct.len() / (2 * LANES), out.len() / (2 * LANES));
+    assert!(ct.len() == count * 2 * LANES && out.len() == answers * 2 * LANES && w.len() == answers * count * LANES);
+    // SAFETY: the kernel was chosen because the features are there, and the assertion is the contract.
+    unsafe { sums_ifma(modulus.value(), count, ct, w, out) };
 }
 
 /// Registers per half of a block.
@@ -81,52 +75,46 @@ impl Reducer {
 }
 
 /// # Safety
-/// AVX-512 F and IFMA are there; `ct` has `blocks * 2 * count * LANES` words, `w` has `blocks * sums.len() * count * LANES`,
-/// each half of a sum `blocks * LANES`.
+/// AVX-512 F and IFMA are there; `ct` has `2 * count * LANES` words, `w` has `count * LANES` words for every `2 * LANES` of
+/// `out`.
 #[target_feature(enable = "avx512f,avx512ifma")]
-unsafe fn blocks_ifma(p: u64, count: usize, blocks: usize, ct: &[u64], w: &[u64], sums: &mut [[&mut [u64]; 2]]) {
+unsafe fn sums_ifma(p: u64, count: usize, ct: &[u64], w: &[u64], out: &mut [u64]) {
     let reducer = Reducer::new(p);
     let zero = _mm512_setzero_si512();
     let mut w = w.as_ptr();
-    for block in 0..blocks {
-        // SAFETY: block < blocks.
-        let first = unsafe { ct.as_ptr().add(block * 2 * count * LANES) };
-        for sum in sums.iter_mut() {
-            let mut ct = first;
-            let mut total = [[zero; REGISTERS]; 2];
-            let mut left = count;
-            while left > 0 {
-                let run = left.min(RUN);
-                left -= run;
-                let (mut low, mut high) = ([[zero; REGISTERS]; 2], [[zero; REGISTERS]; 2]);
-                for _ in 0..run {
-                    // SAFETY: over all loops `w` advances LANES words for each of blocks * sums.len() * count products, and
-                    // `ct` 2 * LANES words for each of the block's `count` ciphertexts: the lengths of the slices.
-                    unsafe {
-                        for i in 0..REGISTERS {
-                            let weight = _mm512_loadu_si512(w.add(8 * i).cast());
-                            for half in 0..2 {
-                                let x = _mm512_loadu_si512(ct.add(LANES * half + 8 * i).cast());
-                                low[half][i] = _mm512_madd52lo_epu64(low[half][i], x, weight);
-                                high[half][i] = _mm512_madd52hi_epu64(high[half][i], x, weight);
-                            }
-                        }
-                        w = w.add(LANES);
-                        ct = ct.add(2 * LANES);
-                    }
-                }
-                for half in 0..2 {
+    for out in out.chunks_exact_mut(2 * LANES) {
+        let mut ct = ct.as_ptr();
+        let mut total = [[zero; REGISTERS]; 2];
+        let mut left = count;
+        while left > 0 {
+            let run = left.min(RUN);
+            left -= run;
+            let (mut low, mut high) = ([[zero; REGISTERS]; 2], [[zero; REGISTERS]; 2]);
+            for _ in 0..run {
+                // SAFETY: over all loops `w` advances LANES words for each product, and `ct` 2 * LANES words for each of
+                // `count` ciphertexts: the lengths of the slices.
+                unsafe {
                     for i in 0..REGISTERS {
-                        total[half][i] = reducer.fold(total[half][i], low[half][i], high[half][i]);
+                        let weight = _mm512_loadu_si512(w.add(8 * i).cast());
+                        for half in 0..2 {
+                            let x = _mm512_loadu_si512(ct.add(LANES * half + 8 * i).cast());
+                            low[half][i] = _mm512_madd52lo_epu64(low[half][i], x, weight);
+                            high[half][i] = _mm512_madd52hi_epu64(high[half][i], x, weight);
+                        }
                     }
+                    w = w.add(LANES);
+                    ct = ct.add(2 * LANES);
                 }
             }
-            for (half, total) in sum.iter_mut().zip(total) {
-                for (i, total) in total.into_iter().enumerate() {
-                    // SAFETY: each half has blocks * LANES words.
-                    unsafe { _mm512_storeu_si512(half.as_mut_ptr().add(block * LANES + 8 * i).cast(), total) };
+            for half in 0..2 {
+                for i in 0..REGISTERS {
+                    total[half][i] = reducer.fold(total[half][i], low[half][i], high[half][i]);
                 }
             }
+        }
+        for (out, total) in out.chunks_exact_mut(8).zip(total.as_flattened()) {
+            // SAFETY: eight words.
+            unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), *total) };
         }
     }
 }

@@ -52,6 +52,20 @@ impl<R> Poly<R> {
     }
 }
 
+impl<R> Poly<R> {
+    /// The same memory for another polynomial; what it holds is arbitrary. Fresh pages cost more than a transform.
+    pub(crate) fn recycle<S>(self) -> Poly<S> {
+        Poly::from_rows(self.rows)
+    }
+}
+
+/// Without memory, to stand in while the polynomial is elsewhere.
+impl<R> Default for Poly<R> {
+    fn default() -> Self {
+        Self::from_rows(Vec::new())
+    }
+}
+
 impl<R> Zeroize for Poly<R> {
     fn zeroize(&mut self) {
         self.rows.zeroize();

@@ -20,6 +20,9 @@ use crate::{Error, Result};
 
 const QUERY: &str = "query";
 
+/// Parts multiplied together: each has up to 8 sums of some 128 KiB waiting. *Local.*
+const PARTS: usize = 8;
+
 /// A part in the making.
 struct Work {
     part: usize,
@@ -104,14 +107,19 @@ impl LinearPlan {
             key.header(self.tag()).put(&mut answer);
             work.push(Work { part, ciphertexts, secrets: Prg::from_rng(rng), answer });
         }
+        let (mut used, mut small) = (Vec::new(), Zeroizing::new(vec![0; params.n()]));
         for same_group in work.chunk_by_mut(|a, b| self.group_of(a.part) == self.group_of(b.part)) {
             self.for_each_chunk(weights, self.group_of(same_group[0].part), |first, chunk| {
-                for w in same_group.iter_mut() {
-                    let mut sums: Vec<Sum> =
-                        (0..chunk.answers()).map(|_| Sum { a: Poly::zero(params), b: Poly::zero(params) }).collect();
-                    mac::multiply(params, &w.ciphertexts, chunk, &mut sums);
-                    for (block, sum) in (first..).zip(sums) {
-                        seal(key, sum, &self.outputs(w.part, block), &mut w.secrets, output, &mut w.answer);
+                for together in same_group.chunks_mut(PARTS) {
+                    let mut sums: Vec<_> =
+                        together.iter().map(|w| (&w.ciphertexts, chunk.sums(params, &mut used))).collect();
+                    mac::multiply(params, chunk, &mut sums);
+                    let sums: Vec<Vec<Sum>> = sums.into_iter().map(|(_, sums)| sums).collect();
+                    for (w, sums) in together.iter_mut().zip(sums) {
+                        for (block, sum) in (first..).zip(sums) {
+                            let runs = self.outputs(w.part, block);
+                            used.push(seal(key, sum, &runs, &mut small, &mut w.secrets, output, &mut w.answer));
+                        }
                     }
                 }
             });
@@ -153,23 +161,30 @@ impl LinearPlan {
 }
 
 /// Turns the sum of one answer polynomial into bytes: encryption of zero, mask, flooding, switch of moduli. The server's
-/// share (the mask) goes to `share`.
-fn seal(key: &PublicKey, mut sum: Sum, runs: &[Run], secrets: &mut Prg, share: &mut [u64], out: &mut Vec<u8>) {
+/// share (the mask) goes to `share`. Returns the memory of the sum; `small` is working space.
+fn seal(
+    key: &PublicKey,
+    mut sum: Sum,
+    runs: &[Run],
+    small: &mut [i64],
+    secrets: &mut Prg,
+    share: &mut [u64],
+    out: &mut Vec<u8>,
+) -> Sum {
     let params = key.params();
     let format = params.answer();
-    let mut small = Zeroizing::new(vec![0; params.n()]);
 
-    secrets.ternary(&mut small);
+    secrets.ternary(small);
     let mut v = Poly::<Coeff>::zero(params);
-    v.set_small(params, &small);
+    v.set_small(params, small);
     let mut v: Poly<Values> = v.into_values(params);
     sum.a.mul_accumulate(params, key.p1(), &v);
     sum.b.mul_accumulate(params, key.p0(), &v);
     v.zeroize();
 
     let mut a = sum.a.into_coeff(params);
-    secrets.errors(params.kernel(), &mut small);
-    a.add_small(params, &small);
+    secrets.errors(params.kernel(), small);
+    a.add_small(params, small);
     encrypt::switch(params, a.rows(params), format.a_bits).put(params.kernel(), format.a_bits, out);
 
     let b = sum.b.into_coeff(params);
@@ -192,6 +207,7 @@ fn seal(key: &PublicKey, mut sum: Sum, runs: &[Run], secrets: &mut Prg, share: &
     add_flooding(params, secrets, rows.chunks_exact_mut(count));
     let answer = encrypt::switch(params, rows.chunks_exact(count), format.b_bits);
     answer.put(params.kernel(), format.b_bits, out);
+    Sum { a: a.recycle(), b: b.recycle() }
 }
 
 /// Adds uniform numbers of [-2^flood_bits, 2^flood_bits) to rows of residues, one row for each prime.
@@ -259,9 +275,11 @@ mod tests {
         // Noise of the product and the encryption of zero, modulo 2^100 (of q): far finer than the answer's format.
         let ciphertexts = plan.take_query(&public, 0, &queries[0], Some(&server)).unwrap();
         let mut sums: Vec<Sum> = Vec::new();
-        plan.for_each_chunk(&encoded, 0, |first, chunk| {
-            sums.resize_with(first + chunk.answers(), || Sum { a: Poly::zero(&params), b: Poly::zero(&params) });
-            mac::multiply(&params, &ciphertexts, chunk, &mut sums[first..]);
+        plan.for_each_chunk(&encoded, 0, |_, chunk| {
+            let mut parts = [(&ciphertexts, chunk.sums(&params, &mut Vec::new()))];
+            mac::multiply(&params, chunk, &mut parts);
+            let [(_, more)] = parts;
+            sums.extend(more);
         });
         let bound = noise::deviation(&params, encoded.norm());
         let (mut squares, mut count, mut greatest) = (0.0, 0.0, 0f64);

@@ -114,22 +114,22 @@ impl LinearPlan {
     }
 
     fn fill_chunk(&self, group: usize, first: usize, weights: &[i64], chunk: &mut Weights) {
+        let mut small = vec![0; self.params.n()];
+        let mut polys: Vec<Poly<Values>> = Vec::new();
         for answer in 0..chunk.answers() {
             for block in (0..self.counts.channels).step_by(TOGETHER) {
                 let blocks = block..(block + TOGETHER).min(self.counts.channels);
-                let polys: Vec<_> =
-                    blocks.map(|block| self.encode_poly(group, first + answer, block, weights)).collect();
+                polys.resize_with(blocks.len(), || Poly::zero(&self.params));
+                for (poly, block) in polys.iter_mut().zip(blocks) {
+                    small.fill(0);
+                    self.place_weights(group, first + answer, block, |at, index| small[at] = weights[index]);
+                    let mut coefficients: Poly<Coeff> = std::mem::take(poly).recycle();
+                    coefficients.set_signed(&self.params, &small);
+                    *poly = coefficients.into_values(&self.params);
+                }
                 chunk.set(&self.params, answer, block, &polys.iter().collect::<Vec<_>>());
             }
         }
-    }
-
-    fn encode_poly(&self, group: usize, filter_block: usize, block: usize, weights: &[i64]) -> Poly<Values> {
-        let mut small = vec![0; self.params.n()];
-        self.place_weights(group, filter_block, block, |at, index| small[at] = weights[index]);
-        let mut poly = Poly::<Coeff>::zero(&self.params);
-        poly.set_signed(&self.params, &small);
-        poly.into_values(&self.params)
     }
 
     /// sqrt of the greatest sum of squares that meets in one answer polynomial.
