@@ -50,11 +50,6 @@ impl Buffer {
     pub(crate) fn filled(&self) -> &[Block] {
         &self.blocks[..self.filled]
     }
-
-    /// Empties the stock and keeps the space.
-    pub(crate) fn clear(&mut self) {
-        self.filled = 0;
-    }
 }
 
 impl Drop for Buffer {

@@ -7,11 +7,26 @@ use crate::{Error, FerretParams, Result};
 pub enum Extension {
     /// Ishai, Kilian, Nissim, Petrank (CRYPTO 2003); semi-honest. 127 bits up an OT.
     Iknp,
+    /// Like IKNP, against malicious parties: with the check of SoftSpokenOT for fields of 2 elements in place of that of
+    /// Keller, Orsini, Scholl (CRYPTO 2015), whose proof has a gap. 127 bits up an OT.
+    Kos,
     /// Roy, SoftSpokenOT (CRYPTO 2022) with fields of 2^8 elements; semi-honest. 15 bits up an OT.
     SoftSpoken,
     /// Ferret (CCS 2020) with these parameters; semi-honest. A fraction of a bit to 1.7 bits down an OT, after a start
     /// that costs 2 bytes for each OT that an iteration consumes.
     Ferret(FerretParams),
+    /// Ferret against malicious parties: its start by SoftSpokenOT with both checks, then one check for each part of an
+    /// iteration, which costs a round trip and 48 bytes.
+    FerretMalicious(FerretParams),
+}
+
+impl Extension {
+    /// Whether the peer may deviate from the protocol without learning more than a few bits of Δ or of the noise, each at
+    /// the risk of being caught.
+    #[must_use]
+    pub const fn is_malicious(&self) -> bool {
+        matches!(self, Self::Kos | Self::FerretMalicious(_))
+    }
 }
 
 /// The setting of a pair of endpoints; both parties must use the same (agreement).

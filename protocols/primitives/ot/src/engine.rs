@@ -8,9 +8,9 @@ use crate::block::Block;
 use crate::buffer::Buffer;
 use crate::cipher::{Breaker, Hash, Prg};
 use crate::config::{Extension, OtConfig};
-use crate::ferret::{FerretParams, FerretReceiver, FerretSender};
+use crate::ferret::{FerretParams, FerretReceiver, FerretSender, Purpose};
 use crate::session::Session;
-use crate::softspoken::{SoftSpokenReceiver, SoftSpokenSender};
+use crate::softspoken::{SoftSpokenReceiver, SoftSpokenSender, Variant};
 use crate::{Result, block};
 
 /// Fewest OTs that one extension without Ferret makes (agreement).
@@ -40,8 +40,8 @@ pub(crate) struct ReceiverEngine {
 impl SenderEngine {
     /// Runs the base OTs; returns also Δ and the hash that breaks correlations.
     pub(crate) fn setup(ch: &mut Channel, rng: &mut impl CryptoRng, cfg: &OtConfig) -> Result<(Self, Block, Hash)> {
-        let (spoken, delta, session) = SoftSpokenSender::setup(ch, rng, field_bits(cfg))?;
-        let hash = breaker(&session);
+        let (spoken, delta, session) = SoftSpokenSender::setup(ch, rng, variant(cfg))?;
+        let hash = breaker(&session, cfg);
         let seeds = Prg::new(block::random(rng));
         Ok((Self { session, delta, seeds, spoken, ferret: None }, delta, hash))
     }
@@ -49,11 +49,11 @@ impl SenderEngine {
     /// Appends correlated OTs until `out` holds at least `n`.
     pub(crate) fn fill(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Buffer) -> Result<()> {
         let missing = n - out.len();
-        let Extension::Ferret(params) = cfg.extension else {
+        let (Extension::Ferret(params) | Extension::FerretMalicious(params)) = cfg.extension else {
             return self.spoken.extend(ch, missing.max(MIN_BATCH), out);
         };
         if self.ferret.is_none() {
-            self.ferret = Some(self.start(ch, params)?);
+            self.ferret = Some(self.start(ch, params, cfg.extension.is_malicious())?);
         }
         match &mut self.ferret {
             Some(ferret) => ferret.extend(ch, missing, out),
@@ -61,7 +61,7 @@ impl SenderEngine {
         }
     }
 
-    fn start(&mut self, ch: &mut Channel, params: FerretParams) -> Result<FerretSender> {
+    fn start(&mut self, ch: &mut Channel, params: FerretParams, malicious: bool) -> Result<FerretSender> {
         let mut base = Buffer::default();
         let mut seed = [0; 2];
         self.seeds.fill(0, &mut seed);
@@ -70,13 +70,20 @@ impl SenderEngine {
         } else {
             let small = FerretParams::SMALL;
             self.spoken.extend(ch, small.consumed(), &mut base)?;
-            let mut first = FerretSender::new(small, &self.session, "first", Prg::new(seed[0]), self.delta, base);
+            let mut first =
+                FerretSender::new(small, self.purpose("first", malicious), Prg::new(seed[0]), self.delta, base);
             base = Buffer::default();
             first.extend(ch, params.consumed(), &mut base)?;
         }
-        let ferret = FerretSender::new(params, &self.session, "main", Prg::new(seed[1]), self.delta, base);
+        let ferret = FerretSender::new(params, self.purpose("main", malicious), Prg::new(seed[1]), self.delta, base);
         seed.zeroize();
         Ok(ferret)
+    }
+}
+
+impl SenderEngine {
+    fn purpose(&self, name: &'static str, malicious: bool) -> Purpose<'_> {
+        Purpose { session: &self.session, name, malicious }
     }
 }
 
@@ -89,19 +96,19 @@ impl Drop for SenderEngine {
 impl ReceiverEngine {
     /// Runs the base OTs; returns also the hash that breaks correlations.
     pub(crate) fn setup(ch: &mut Channel, rng: &mut impl CryptoRng, cfg: &OtConfig) -> Result<(Self, Hash)> {
-        let (spoken, session) = SoftSpokenReceiver::setup(ch, rng, field_bits(cfg))?;
-        let hash = breaker(&session);
+        let (spoken, session) = SoftSpokenReceiver::setup(ch, rng, variant(cfg))?;
+        let hash = breaker(&session, cfg);
         Ok((Self { session, spoken, ferret: None }, hash))
     }
 
     /// Appends correlated OTs until `out` holds at least `n`.
     pub(crate) fn fill(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Buffer) -> Result<()> {
         let missing = n - out.len();
-        let Extension::Ferret(params) = cfg.extension else {
+        let (Extension::Ferret(params) | Extension::FerretMalicious(params)) = cfg.extension else {
             return self.spoken.extend(ch, missing.max(MIN_BATCH), out);
         };
         if self.ferret.is_none() {
-            self.ferret = Some(self.start(ch, params)?);
+            self.ferret = Some(self.start(ch, params, cfg.extension.is_malicious())?);
         }
         match &mut self.ferret {
             Some(ferret) => ferret.extend(ch, missing, out),
@@ -109,28 +116,36 @@ impl ReceiverEngine {
         }
     }
 
-    fn start(&mut self, ch: &mut Channel, params: FerretParams) -> Result<FerretReceiver> {
+    fn start(&mut self, ch: &mut Channel, params: FerretParams, malicious: bool) -> Result<FerretReceiver> {
         let mut base = Buffer::default();
         if params.consumed() <= DIRECT_START {
             self.spoken.extend(ch, params.consumed(), &mut base)?;
         } else {
             let small = FerretParams::SMALL;
             self.spoken.extend(ch, small.consumed(), &mut base)?;
-            let mut first = FerretReceiver::new(small, &self.session, "first", base);
+            let mut first = FerretReceiver::new(small, self.purpose("first", malicious), base);
             base = Buffer::default();
             first.extend(ch, params.consumed(), &mut base)?;
         }
-        Ok(FerretReceiver::new(params, &self.session, "main", base))
+        Ok(FerretReceiver::new(params, self.purpose("main", malicious), base))
     }
 }
 
-fn field_bits(cfg: &OtConfig) -> usize {
-    match cfg.extension {
-        Extension::Iknp => 1,
-        Extension::SoftSpoken | Extension::Ferret(_) => 8,
+impl ReceiverEngine {
+    fn purpose(&self, name: &'static str, malicious: bool) -> Purpose<'_> {
+        Purpose { session: &self.session, name, malicious }
     }
 }
 
-fn breaker(session: &Session) -> Hash {
-    Hash::new(session.key("correlation breaker"), Breaker::Mmo)
+fn variant(cfg: &OtConfig) -> Variant {
+    let field_bits = match cfg.extension {
+        Extension::Iknp | Extension::Kos => 1,
+        Extension::SoftSpoken | Extension::Ferret(_) | Extension::FerretMalicious(_) => 8,
+    };
+    Variant { field_bits, malicious: cfg.extension.is_malicious() }
+}
+
+fn breaker(session: &Session, cfg: &OtConfig) -> Hash {
+    let kind = if cfg.extension.is_malicious() { Breaker::Tmmo } else { Breaker::Mmo };
+    Hash::new(session.key("correlation breaker"), kind)
 }

@@ -8,6 +8,7 @@ mod config;
 mod engine;
 mod error;
 mod ferret;
+mod gf128;
 mod many;
 mod receiver;
 mod sender;

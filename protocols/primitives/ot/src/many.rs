@@ -10,6 +10,7 @@ use si_ring::{pack, packed_len, unpack};
 use si_wire::{Channel, MAX_MESSAGE_BYTES};
 
 use crate::block::{Block, times_x};
+use crate::gf128::combine;
 use crate::{Error, OtReceiver, OtSender, Result};
 
 /// Greatest m.
@@ -168,11 +169,6 @@ impl OtReceiver {
         let own = pending.indices.iter().zip(&pending.pads).enumerate();
         Ok(own.map(|(i, (index, pad))| (masked.select(i << m, m, *index) ^ pad) & low).collect())
     }
-}
-
-/// The sum of the blocks weighted with 1, x, x^2, ...
-fn combine(blocks: &[Block]) -> Block {
-    blocks.iter().rev().fold(0, |sum, b| times_x(sum) ^ b)
 }
 
 fn check_widths(m: u32, bits: u32) {

@@ -37,7 +37,15 @@ fn run<A: Send, B: Send>(
 }
 
 fn configs() -> Vec<OtConfig> {
-    [Extension::Iknp, Extension::SoftSpoken, Extension::Ferret(FerretParams::SMALL)].map(OtConfig::new).to_vec()
+    let small = FerretParams::SMALL;
+    let all = [
+        Extension::Iknp,
+        Extension::Kos,
+        Extension::SoftSpoken,
+        Extension::Ferret(small),
+        Extension::FerretMalicious(small),
+    ];
+    all.map(OtConfig::new).to_vec()
 }
 
 fn bits(seed: u64, n: usize) -> Bits {

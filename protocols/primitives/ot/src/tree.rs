@@ -6,6 +6,7 @@
 
 use crate::block::{Block, CLEAR_LSB, mask};
 use crate::cipher::{Breaker, Hash};
+use crate::gf128::equal;
 
 /// A change that the parents of a level are owed: `value` is to be XORed in at `position`, which is secret.
 #[derive(Clone, Copy, Default)]
@@ -126,14 +127,6 @@ fn apply(fixes: &[Fix; 2], leaves: &mut [Block]) {
 /// Makes correlated OTs of the sender's leaves: the lowest bits are cleared.
 pub(crate) fn finish(leaves: &mut [Block]) {
     leaves.iter_mut().for_each(|l| *l &= CLEAR_LSB);
-}
-
-/// All ones if a = b, else zero.
-fn equal(a: usize, b: usize) -> Block {
-    let difference = (a ^ b) as u64;
-    // The top bit of d | -d is set iff d is not zero.
-    let unequal = (difference | difference.wrapping_neg()) >> 63;
-    Block::from(unequal).wrapping_sub(1)
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@
 //! k more correlated OTs (LPN) makes the choices pseudorandom. Some of the trees make the OTs of the next iteration.
 //!
 //! Differences: the path of a tree *is* the random choice of its correlated OTs, so the receiver sends nothing (as in
-//! emp-ot 1.0); trees are made in parts, when they are asked for; the first iteration's OTs come from SoftSpoken.
+//! emp-ot 1.0); trees are made in parts, when they are asked for; the first iteration's OTs come from SoftSpokenOT; the
+//! code's key is a hash of the transcript of the base OTs.
 //!
-//! Traffic: 16 h bytes down for each tree.
+//! Traffic: 16 h bytes down for each tree; with the check, 16 bytes up and 32 down for each part and a round trip.
 
+mod check;
 mod lpn;
 mod params;
 mod receiver;
@@ -19,48 +21,98 @@ pub use params::FerretParams;
 pub(crate) use receiver::FerretReceiver;
 pub(crate) use sender::FerretSender;
 
+use check::TreeCheck;
 use lpn::Lpn;
+use params::CHECK_OTS;
 
 use crate::block::Block;
 use crate::buffer::Buffer;
 use crate::session::Session;
+use crate::tree::TreeHash;
 
 /// Trees whose corrections travel in one message (agreement).
 const TREES_PER_MESSAGE: usize = 64;
 
+/// Which Ferret of a session this is.
+#[derive(Clone, Copy)]
+pub(crate) struct Purpose<'a> {
+    pub(crate) session: &'a Session,
+    /// Tells several uses of a session apart.
+    pub(crate) name: &'static str,
+    pub(crate) malicious: bool,
+}
+
+impl Purpose<'_> {
+    fn key(&self, what: &str) -> Block {
+        self.session.key(&format!("{what}, {}", self.name))
+    }
+}
+
 /// Where an iteration stands, the same at both sides.
 struct Iteration {
     params: FerretParams,
+    hash: TreeHash,
     lpn: Lpn,
     /// The correlated OTs of this iteration: the LPN secret, then those of the trees, then those of the checks.
     base: Buffer,
     /// Trees made in this iteration.
     trees: usize,
+    /// Checks made in this iteration.
+    checks: usize,
     /// Rows of the code used in all iterations.
     rows: u64,
+    check: Option<TreeCheck>,
 }
 
 impl Iteration {
-    /// `base` are at least [`FerretParams::consumed`] correlated OTs; `purpose` tells several uses of a session apart.
-    fn new(params: FerretParams, session: &Session, purpose: &str, base: Buffer) -> Self {
-        let lpn = Lpn::new(session.key(&format!("LPN code, {purpose}")));
-        Self { params, lpn, base, trees: 0, rows: 0 }
+    /// `base` are at least [`FerretParams::consumed`] correlated OTs.
+    fn new(params: FerretParams, purpose: Purpose<'_>, base: Buffer) -> Self {
+        Self {
+            params,
+            hash: TreeHash::new(purpose.key("Ferret trees")),
+            lpn: Lpn::new(purpose.key("LPN code")),
+            base,
+            trees: 0,
+            checks: 0,
+            rows: 0,
+            check: purpose
+                .malicious
+                .then(|| TreeCheck::new(purpose.session.transcript(&format!("Ferret check, {}", purpose.name)))),
+        }
     }
 
     /// Goes on from the OTs that the refilling trees made.
     fn restart(&mut self, base: Buffer) {
         self.base = base;
         self.trees = 0;
+        self.checks = 0;
     }
 
     fn secret(&self) -> &[Block] {
         &self.base.filled()[..self.params.k()]
     }
 
-    /// The correlated OTs of tree `tree`.
-    fn levels(&self, tree: usize) -> &[Block] {
+    /// The correlated OTs of the next tree.
+    fn levels(&self) -> &[Block] {
         let h = self.params.depth();
-        &self.base.filled()[self.params.k() + tree * h..][..h]
+        &self.base.filled()[self.params.k() + self.trees * h..][..h]
+    }
+
+    /// The correlated OTs of the next check.
+    fn masks(&mut self) -> Vec<Block> {
+        let from = self.params.k() + self.params.t() * self.params.depth() + self.checks * CHECK_OTS;
+        self.checks += 1;
+        self.base.filled()[from..from + CHECK_OTS].to_vec()
+    }
+
+    /// Completes the leaves of the next tree, which are correlated OTs with one choice that is 1.
+    fn finish_tree(&mut self, corrections: &[u8], leaves: &mut [Block], missing: Option<usize>) {
+        if let Some(check) = &mut self.check {
+            check.tree(corrections, leaves, missing);
+        }
+        self.lpn.add(self.rows, self.secret(), leaves);
+        self.trees += 1;
+        self.rows += leaves.len() as u64;
     }
 
     /// Trees left for output.

@@ -1,24 +1,23 @@
 use si_wire::Channel;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::{FerretParams, Iteration, TREES_PER_MESSAGE};
-use crate::Result;
+use super::check::{HASH_BYTES, NAME};
+use super::{FerretParams, Iteration, Purpose, TREES_PER_MESSAGE};
 use crate::block::{self, BLOCK_BYTES};
 use crate::buffer::Buffer;
-use crate::session::Session;
-use crate::tree::{self, TreeHash};
+use crate::tree;
+use crate::{Error, Result};
 
 /// The receiver's side.
 pub(crate) struct FerretReceiver {
-    hash: TreeHash,
     iteration: Iteration,
 }
 
 impl FerretReceiver {
-    /// Starts from at least [`FerretParams::consumed`] correlated OTs; `purpose` tells several uses of a session apart.
-    pub(crate) fn new(params: FerretParams, session: &Session, purpose: &str, base: Buffer) -> Self {
-        let hash = TreeHash::new(session.key("Ferret trees"));
-        Self { hash, iteration: Iteration::new(params, session, purpose, base) }
+    /// Starts from at least [`FerretParams::consumed`] correlated OTs.
+    pub(crate) fn new(params: FerretParams, purpose: Purpose<'_>, base: Buffer) -> Self {
+        Self { iteration: Iteration::new(params, purpose, base) }
     }
 
     /// Appends at least `n` correlated OTs.
@@ -35,27 +34,35 @@ impl FerretReceiver {
         Ok(())
     }
 
-    /// Appends the leaves of the next `count` trees, with the code added.
+    /// Appends the leaves of the next `count` trees, with the code added and, in the malicious setting, checked.
     fn trees(&mut self, ch: &mut Channel, count: usize, out: &mut Buffer) -> Result<()> {
-        let Self { hash, iteration } = self;
+        let Self { iteration } = self;
         let (h, run) = (iteration.params.depth(), iteration.params.run());
-        let all = out.add(count * run)?;
         let mut known = Zeroizing::new(vec![0; h]);
-        for group in all.chunks_mut(TREES_PER_MESSAGE * run) {
+        for group in out.add(count * run)?.chunks_mut(TREES_PER_MESSAGE * run) {
             let message = ch.recv_exact("Ferret trees", group.len() / run * h * BLOCK_BYTES)?;
-            let mut corrections = block::decode(&message);
-            for leaves in group.chunks_exact_mut(run) {
+            for (leaves, corrections) in group.chunks_exact_mut(run).zip(message.chunks_exact(h * BLOCK_BYTES)) {
                 // v = q + uΔ and the correction q + left sum give the sum of the left side if u = 0, else of the right.
                 let mut position = 0;
-                let levels = iteration.levels(iteration.trees).iter().zip(corrections.by_ref());
+                let levels = iteration.levels().iter().zip(block::decode(corrections));
                 for (level, ((v, correction), known)) in levels.zip(known.iter_mut()).enumerate() {
                     *known = v ^ correction;
                     position |= (!*v as usize & 1) << level;
                 }
+                let hash = &iteration.hash;
                 tree::expand_punctured(hash, position, &known, leaves).finish(hash, leaves);
-                iteration.lpn.add(iteration.rows, iteration.secret(), leaves);
-                iteration.trees += 1;
-                iteration.rows += run as u64;
+                iteration.finish_tree(corrections, leaves, Some(position));
+            }
+        }
+        if iteration.check.is_some() {
+            let masks = Zeroizing::new(iteration.masks());
+            if let Some(check) = &mut iteration.check {
+                let (question, expected) = check.ask(&masks);
+                ch.send(&question.to_le_bytes())?;
+                let answer = ch.recv_exact("Ferret check", HASH_BYTES)?;
+                if !bool::from(answer.ct_eq(&expected)) {
+                    return Err(Error::Check { check: NAME, peer: ch.peer().to_owned() });
+                }
             }
         }
         Ok(())

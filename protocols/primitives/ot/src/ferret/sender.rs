@@ -1,35 +1,25 @@
 use si_wire::Channel;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{FerretParams, Iteration, TREES_PER_MESSAGE};
+use super::{FerretParams, Iteration, Purpose, TREES_PER_MESSAGE};
 use crate::Result;
-use crate::block::{BLOCK_BYTES, Block};
+use crate::block::{self, BLOCK_BYTES, Block};
 use crate::buffer::Buffer;
 use crate::cipher::Prg;
-use crate::session::Session;
-use crate::tree::{self, TreeHash};
+use crate::tree;
 
 /// The sender's side.
 pub(crate) struct FerretSender {
     delta: Block,
-    hash: TreeHash,
     /// The roots of the trees.
     roots: Prg,
     iteration: Iteration,
 }
 
 impl FerretSender {
-    /// Starts from at least [`FerretParams::consumed`] correlated OTs; `purpose` tells several uses of a session apart.
-    pub(crate) fn new(
-        params: FerretParams,
-        session: &Session,
-        purpose: &str,
-        roots: Prg,
-        delta: Block,
-        base: Buffer,
-    ) -> Self {
-        let hash = TreeHash::new(session.key("Ferret trees"));
-        Self { delta, hash, roots, iteration: Iteration::new(params, session, purpose, base) }
+    /// Starts from at least [`FerretParams::consumed`] correlated OTs.
+    pub(crate) fn new(params: FerretParams, purpose: Purpose<'_>, roots: Prg, delta: Block, base: Buffer) -> Self {
+        Self { delta, roots, iteration: Iteration::new(params, purpose, base) }
     }
 
     /// Appends at least `n` correlated OTs. Flushes.
@@ -47,27 +37,33 @@ impl FerretSender {
         Ok(())
     }
 
-    /// Appends the leaves of the next `count` trees, with the code added.
+    /// Appends the leaves of the next `count` trees, with the code added and, in the malicious setting, checked.
     fn trees(&mut self, ch: &mut Channel, count: usize, out: &mut Buffer) -> Result<()> {
-        let Self { delta, hash, roots, iteration } = self;
+        let Self { delta, roots, iteration } = self;
         let (h, run) = (iteration.params.depth(), iteration.params.run());
-        let all = out.add(count * run)?;
         let mut left_sums = Zeroizing::new(vec![0; h]);
         let mut message = Vec::with_capacity(TREES_PER_MESSAGE * h * BLOCK_BYTES);
-        for group in all.chunks_mut(TREES_PER_MESSAGE * run) {
+        for group in out.add(count * run)?.chunks_mut(TREES_PER_MESSAGE * run) {
             message.clear();
             for leaves in group.chunks_exact_mut(run) {
                 let mut root = [0];
                 roots.fill(iteration.rows, &mut root);
-                tree::expand(hash, root[0], *delta, leaves, &mut left_sums);
+                tree::expand(&iteration.hash, root[0], *delta, leaves, &mut left_sums);
                 tree::finish(leaves);
-                let levels = iteration.levels(iteration.trees).iter().zip(left_sums.iter());
+                let corrections = message.len();
+                let levels = iteration.levels().iter().zip(left_sums.iter());
                 message.extend(levels.flat_map(|(q, sum)| (q ^ sum).to_le_bytes()));
-                iteration.lpn.add(iteration.rows, iteration.secret(), leaves);
-                iteration.trees += 1;
-                iteration.rows += run as u64;
+                iteration.finish_tree(&message[corrections..], leaves, None);
             }
             ch.send(&message)?;
+        }
+        if iteration.check.is_some() {
+            let masks = Zeroizing::new(iteration.masks());
+            let question = ch.recv_exact("Ferret check", BLOCK_BYTES)?;
+            let question = block::decode(&question).next().unwrap_or_default();
+            if let Some(check) = &mut iteration.check {
+                ch.send(&check.answer(question, &masks, *delta))?;
+            }
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ pub(crate) fn add(stream: &X86Aes, first_row: u64, secret: &[Block], out: &mut [
     assert!(secret.len().is_power_of_two() && first_row.is_multiple_of(2) && out.len().is_multiple_of(2));
     let mask = (secret.len() - 1) as u32;
     let mut batches = [[0; WORDS / 4]; 2];
-    let mut draw = |row: usize, len: usize, words: &mut [Block; WORDS / 4]| {
+    let draw = |row: usize, len: usize, words: &mut [Block; WORDS / 4]| {
         stream.ctr((first_row + row as u64) / 2 * 5, &mut words[..len.min(BATCH) * LOCALITY / 4]);
     };
     let total = out.len();

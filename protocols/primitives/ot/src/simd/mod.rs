@@ -4,6 +4,8 @@
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod aes_x86;
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod clmul_x86;
+#[cfg(target_arch = "x86_64")]
 mod lanes_x86;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod lpn_x86;

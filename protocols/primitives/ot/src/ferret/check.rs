@@ -1,0 +1,61 @@
+//! The consistency check of the malicious setting: that every tree is the same for every path.
+//!
+//! Ferret, figure 7 and appendix C (after Wolverine, S&P 2021): both sides add up their leaves with random coefficients
+//! χ from GF(2^128). The receiver's sum V' and the sender's V differ by Δ times the sum of the χ at the missing leaves.
+//! The receiver sends that sum, masked by the choices of 128 correlated OTs; the sender then knows what its V should be
+//! at the receiver and sends a hash of it, which the receiver compares. A false sender passes with probability 2^-128, or
+//! by guessing bits of the paths, each of which it then knows: the noise keeps enough of its entropy (section 4 there).
+//!
+//! The χ of a tree come from the transcript up to its corrections (Fiat, Shamir), so the last false tree meets
+//! coefficients that could not be known when it was made, and trees need not be kept until all are there.
+
+use crate::block::{Block, mask};
+use crate::ferret::params::CHECK_OTS;
+use crate::gf128::{Challenge, Sum, combine};
+
+/// The name of the check in errors.
+pub(super) const NAME: &str = "Ferret: the trees are the same for every path";
+
+pub(super) const HASH_BYTES: usize = 32;
+
+/// The sums over the trees since the last check.
+pub(super) struct TreeCheck {
+    transcript: blake3::Hasher,
+    sum: Sum,
+    /// At the receiver: the sum of the coefficients of the missing leaves.
+    missing: Block,
+}
+
+impl TreeCheck {
+    pub(super) fn new(transcript: blake3::Hasher) -> Self {
+        Self { transcript, sum: Sum::default(), missing: 0 }
+    }
+
+    /// Adds one tree; the receiver names the position of its missing leaf.
+    pub(super) fn tree(&mut self, corrections: &[u8], leaves: &[Block], missing: Option<usize>) {
+        self.transcript.update(corrections);
+        self.missing ^= Challenge::new(&self.transcript).fold(leaves, &mut self.sum, missing);
+    }
+
+    /// The receiver's message, and the hash that it must be answered with. `masks` are correlated OTs.
+    pub(super) fn ask(&mut self, masks: &[Block]) -> (Block, [u8; HASH_BYTES]) {
+        let choices = masks[..CHECK_OTS].iter().rev().fold(0, |c, v| c << 1 | (v & 1));
+        let question = std::mem::take(&mut self.missing) ^ choices;
+        (question, self.digest(question, combine(masks)))
+    }
+
+    /// The sender's answer. `masks` are correlated OTs.
+    pub(super) fn answer(&mut self, question: Block, masks: &[Block], delta: Block) -> [u8; HASH_BYTES] {
+        let mut at_receiver = [0; CHECK_OTS];
+        for (i, (v, q)) in at_receiver.iter_mut().zip(masks).enumerate() {
+            *v = q ^ (delta & mask(question >> i));
+        }
+        self.digest(question, combine(&at_receiver))
+    }
+
+    fn digest(&mut self, question: Block, mask: Block) -> [u8; HASH_BYTES] {
+        self.transcript.update(&question.to_le_bytes());
+        let value = std::mem::take(&mut self.sum).reduce() ^ mask;
+        *self.transcript.clone().update(&value.to_le_bytes()).finalize().as_bytes()
+    }
+}
