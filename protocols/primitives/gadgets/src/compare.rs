@@ -5,8 +5,8 @@ use si_ring::Bits;
 
 use crate::{Engine, Error, Result, Side};
 
-/// Bits of a digit: one 1-of-2^4 OT each (local to the cost; 4 as in CrypTFlow2 and Cheetah).
-pub(crate) const DIGIT_BITS: u32 = 4;
+/// Bits of a digit, one 1-of-2^m OT each (agreement): the narrow ones send less, the wide ones make shallower trees.
+const DIGIT_BITS: [u32; 2] = [3, 4];
 
 /// Longer batches run piece by piece, which bounds the memory for messages and buffered OTs (agreement: the pieces'
 /// messages follow each other).
@@ -16,10 +16,11 @@ impl Engine {
     /// Boolean shares of 1{x0 + x1 >= 2^bits}, where x0 and x1 are the parties' words modulo 2^bits (higher bits are
     /// ignored).
     ///
-    /// The millionaires' protocol of CrypTFlow2 (section 3.1) with digits of 4 bits: for each digit an OT gives shares
-    /// of "less" and "equal", which a tree of ANDs combines. Differences: the lowest digit is the short one and asks
-    /// for "less" only; half of the instances run with exchanged roles in the same rounds, so that both directions of
-    /// the link and both OT buffers carry the same load.
+    /// The millionaires' protocol of CrypTFlow2 (section 3.1): for each digit an OT gives shares of "less" and "equal",
+    /// which a tree of ANDs combines. Differences: digits of 3 bits, unless 4 (as there and in Cheetah) save a level of
+    /// the tree; the lowest digit is the short one and asks for "less" only; the two ANDs of a node share a triple; half
+    /// of the instances run with exchanged roles in the same rounds, so that both directions of the link and both OT
+    /// buffers carry the same load.
     ///
     /// Cost: see [`crate::Tally::carry`].
     ///
@@ -67,13 +68,13 @@ impl Engine {
         let low_pending = self.receiver.one_of_many_begin(ch, digits.low_bits, &digits.low(as_receiver))?;
         let high_pending = match digits.high_count {
             0 => None,
-            _ => Some(self.receiver.one_of_many_begin(ch, DIGIT_BITS, &digits.high(as_receiver))?),
+            _ => Some(self.receiver.one_of_many_begin(ch, digits.high_bits, &digits.high(as_receiver))?),
         };
         // All indices are read before any answer, so that both directions share the round.
         let low_requested = self.sender.one_of_many_read(&mut self.channel, digits.low_bits, as_sender.len())?;
         let high_requested = match digits.high_count {
             0 => None,
-            d => Some(self.sender.one_of_many_read(&mut self.channel, DIGIT_BITS, as_sender.len() * d)?),
+            d => Some(self.sender.one_of_many_read(&mut self.channel, digits.high_bits, as_sender.len() * d)?),
         };
         let words: Vec<u64> = as_sender.iter().map(|x| !x & digits.mask).collect();
         // Our shares are the masks of the messages we send.
@@ -82,7 +83,7 @@ impl Engine {
         self.sender.one_of_many_answer(&mut self.channel, 1, low_requested, &messages)?;
         let high_shares = self.mask_bytes(words.len() * digits.high_count);
         if let Some(requested) = high_requested {
-            let messages = less_equal_messages(&digits.high(&words), &high_shares);
+            let messages = less_equal_messages(&digits.high(&words), digits.high_bits, &high_shares);
             self.sender.one_of_many_answer(&mut self.channel, 2, requested, &messages)?;
         }
 
@@ -90,7 +91,7 @@ impl Engine {
         let low_received = self.receiver.one_of_many_finish(ch, digits.low_bits, 1, low_pending)?;
         let high_received = match high_pending {
             None => Vec::new(),
-            Some(p) => self.receiver.one_of_many_finish(ch, DIGIT_BITS, 2, p)?,
+            Some(p) => self.receiver.one_of_many_finish(ch, digits.high_bits, 2, p)?,
         };
 
         // Back to one bit vector for each digit, over all instances in their order.
@@ -114,34 +115,25 @@ impl Engine {
     /// equal = high.equal low.equal; the topmost is left over if their number is odd.
     fn combine(&mut self, digits: Vec<Digit>) -> Result<Vec<Digit>> {
         let n = digits[0].less.len();
-        let (mut left, mut right) = (Bits::default(), Bits::default());
-        for pair in digits.chunks_exact(2) {
-            let high = pair[1].equal.as_ref().expect("only the lowest digit lacks 'equal'");
-            left.extend(high);
-            right.extend(&pair[0].less);
-            if let Some(low) = &pair[0].equal {
-                left.extend(high);
-                right.extend(low);
+        // Pairs in reverse, so that the lowest, which has no "equal" to multiply, comes last: the second operand is shorter.
+        let (mut high, mut low_less, mut low_equal) = (Bits::default(), Bits::default(), Bits::default());
+        for pair in digits.chunks_exact(2).rev() {
+            high.extend(pair[1].equal.as_ref().expect("only the lowest digit lacks 'equal'"));
+            low_less.extend(&pair[0].less);
+            if let Some(equal) = &pair[0].equal {
+                low_equal.extend(equal);
             }
         }
-        let products = self.and(&left, &right)?;
-        let mut at = 0;
-        let mut next = |len| {
-            let part = products.slice(at, len);
-            at += len;
-            part
-        };
+        let (less, equal) = self.and_shared(&high, &low_less, &low_equal)?;
+        let pairs = digits.len() / 2;
         let mut out = Vec::with_capacity(digits.len().div_ceil(2));
         let mut rest = digits.into_iter();
-        while let Some(low) = rest.next() {
-            let Some(high) = rest.next() else {
-                out.push(low);
-                break;
-            };
-            let less = high.less.xor(&next(n));
-            let equal = low.equal.is_some().then(|| next(n));
-            out.push(Digit { less, equal });
+        for at in (0..pairs).rev() {
+            let (Some(low), Some(high)) = (rest.next(), rest.next()) else { break };
+            let equal = low.equal.is_some().then(|| equal.slice(at * n, n));
+            out.push(Digit { less: high.less.xor(&less.slice(at * n, n)), equal });
         }
+        out.extend(rest);
         Ok(out)
     }
 
@@ -160,21 +152,22 @@ struct Digit {
     equal: Option<Bits>,
 }
 
-/// How a word is cut: a low digit of 1 to 4 bits, the others of 4.
+/// How a word is cut: a low digit of 1 to m bits, the others of m.
 pub(crate) struct Digits {
     pub(crate) low_bits: u32,
+    pub(crate) high_bits: u32,
     pub(crate) high_count: usize,
     mask: u64,
 }
 
 impl Digits {
     pub(crate) fn new(bits: u32) -> Self {
-        let high_count = bits.div_ceil(DIGIT_BITS) - 1;
-        Self {
-            low_bits: bits - high_count * DIGIT_BITS,
-            high_count: high_count as usize,
-            mask: u64::MAX >> (64 - bits),
-        }
+        let [narrow, wide] = DIGIT_BITS;
+        let depth = |m| bits.div_ceil(m).next_power_of_two();
+        let high_bits = if depth(narrow) == depth(wide) { narrow } else { wide };
+        let high_count = bits.div_ceil(high_bits) - 1;
+        let low_bits = bits - high_count * high_bits;
+        Self { low_bits, high_bits, high_count: high_count as usize, mask: u64::MAX >> (64 - bits) }
     }
 
     fn low(&self, words: &[u64]) -> Vec<u8> {
@@ -185,8 +178,9 @@ impl Digits {
     fn high(&self, words: &[u64]) -> Vec<u8> {
         (0..self.high_count)
             .flat_map(|d| {
-                let shift = self.low_bits + d as u32 * DIGIT_BITS;
-                words.iter().map(move |w| (w >> shift & 15) as u8)
+                let shift = self.low_bits + d as u32 * self.high_bits;
+                let mask = (1 << self.high_bits) - 1;
+                words.iter().map(move |w| (w >> shift & mask) as u8)
             })
             .collect()
     }
@@ -221,10 +215,10 @@ fn less_messages(digits: &[u8], bits: u32, masks: &[u8]) -> Vec<u8> {
 }
 
 /// Messages j -> mask + (1{digit < j}, 1{digit = j}), two bits each.
-fn less_equal_messages(digits: &[u8], masks: &[u8]) -> Vec<u8> {
+fn less_equal_messages(digits: &[u8], bits: u32, masks: &[u8]) -> Vec<u8> {
     let one = |(d, m): (&u8, &u8)| {
         let (d, m) = (*d, *m);
-        (0..1u8 << DIGIT_BITS).map(move |j| (less(d, j) | equal(d, j) << 1) ^ m)
+        (0..1u8 << bits).map(move |j| (less(d, j) | equal(d, j) << 1) ^ m)
     };
     digits.iter().zip(masks).flat_map(one).collect()
 }
@@ -246,8 +240,10 @@ mod unit {
     fn digits_cover_every_width() {
         for bits in 1..=63 {
             let d = Digits::new(bits);
-            assert!((1..=4).contains(&d.low_bits));
-            assert_eq!(d.low_bits + 4 * d.high_count as u32, bits);
+            assert!((1..=d.high_bits).contains(&d.low_bits));
+            assert_eq!(d.low_bits + d.high_bits * d.high_count as u32, bits);
         }
+        // 24 bits are 8 digits of 3 or 6 of 4: three levels either way. 32 bits are 11 or 8: four levels or three.
+        assert_eq!((Digits::new(24).high_bits, Digits::new(32).high_bits), (3, 4));
     }
 }

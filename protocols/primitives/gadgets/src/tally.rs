@@ -7,7 +7,7 @@
 use si_ring::packed_len;
 use si_wire::FRAME_HEADER_BYTES;
 
-use crate::compare::{DIGIT_BITS, Digits, PIECE_WORDS};
+use crate::compare::{Digits, PIECE_WORDS};
 use crate::nonlinear::index_bits;
 
 /// Communication and OTs so far.
@@ -52,19 +52,24 @@ impl Tally {
         }
     }
 
-    /// `Engine::and` of n bits: 2 n bits a party, one switch, n OTs in each direction.
+    /// `Engine::and` of n bits.
     pub fn and(&mut self, n: usize) {
+        self.and_shared(n, 0);
+    }
+
+    /// `Engine::and_shared` of n and m bits: 2 n + m bits a party, one switch, n OTs in each direction.
+    pub fn and_shared(&mut self, n: usize, m: usize) {
         if n == 0 {
             return;
         }
         self.client_ots += n as u64;
         self.server_ots += n as u64;
-        self.up((2 * n).div_ceil(8));
-        self.down((2 * n).div_ceil(8));
+        self.up((2 * n + m).div_ceil(8));
+        self.down((2 * n + m).div_ceil(8));
     }
 
     /// `Engine::carry` of n words of `bits` bits. Leaves: for each instance `bits` choice bits one way and 2^m messages
-    /// of one bit (lowest digit) or 16 of two bits (others) the other way; then one AND level for each doubling.
+    /// of one bit (lowest digit) or two bits (others) the other way; then one AND level for each doubling.
     pub fn carry(&mut self, n: usize, bits: u32) {
         pieces(n, |n| self.carry_piece(n, bits));
     }
@@ -74,7 +79,7 @@ impl Tally {
         let halves = [n.div_ceil(2), n / 2]; // client receives, client sends
         self.server_ots += (halves[0] * bits as usize) as u64;
         self.client_ots += (halves[1] * bits as usize) as u64;
-        let digits = [(1, d.low_bits, 1u32), (d.high_count, DIGIT_BITS, 2)];
+        let digits = [(1, d.low_bits, 1u32), (d.high_count, d.high_bits, 2)];
         let digits = digits.iter().filter(|(count, ..)| *count > 0);
         for (count, m, _) in digits.clone() {
             self.up(packed_len(halves[0] * count, *m));
@@ -88,11 +93,11 @@ impl Tally {
         for (count, m, bits) in digits {
             self.down(packed_len((halves[0] * count) << m, *bits));
         }
-        // Every pair of digits takes two ANDs, but for the lowest, which has no "equal".
+        // Every pair of digits takes two ANDs with an operand in common, but for the lowest, which has no "equal".
         let mut level = d.high_count + 1;
         while level > 1 {
             let pairs = level / 2;
-            self.and(n * (2 * pairs - 1));
+            self.and_shared(n * pairs, n * (pairs - 1));
             level -= pairs;
         }
     }

@@ -93,6 +93,33 @@ fn and_of_bits() {
 }
 
 #[test]
+fn ands_with_an_operand_in_common() {
+    for (n, m) in [(1, 0), (1, 1), (70, 3), (131, 131), (64, 64)] {
+        let mut rng = ChaCha20Rng::seed_from_u64(n as u64);
+        let mut bits = |n| -> Bits { (0..n).map(|_| rng.next_u32() & 1 == 1).collect() };
+        let (x, y, z) = ([bits(n), bits(n)], [bits(n), bits(n)], [bits(m), bits(m)]);
+        let (a, b) = run(
+            tally(|t| t.and_shared(n, m)),
+            |e| e.and_shared(&x[0], &y[0], &z[0]).unwrap(),
+            |e| e.and_shared(&x[1], &y[1], &z[1]).unwrap(),
+        );
+        let [x, y, z] = [x, y, z].map(|s| s[0].xor(&s[1]));
+        assert_eq!(a.0.xor(&b.0), x.and(&y));
+        assert_eq!(a.1.xor(&b.1), x.slice(0, m).and(&z));
+    }
+}
+
+#[test]
+fn a_comparison_takes_less_than_eight_bits_a_bit() {
+    let n = 1 << 16;
+    for bits in [23, 24, 36] {
+        let t = tally(|t| t.carry(n, bits));
+        let per_bit = (8 * (t.up_bytes + t.down_bytes)) as f64 / (n as f64 * f64::from(bits));
+        assert!(per_bit < 8.0, "{per_bit} bits of traffic for each of {bits} compared bits");
+    }
+}
+
+#[test]
 fn carry_at_every_width() {
     for bits in (1..=13).chain([16, 23, 24, 36, 37, 63]) {
         let n = 17;

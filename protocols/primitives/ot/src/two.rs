@@ -31,6 +31,24 @@ impl OtSender {
         Ok((Bits::from_words(m0, n), Bits::from_words(m1, n)))
     }
 
+    /// `n` random OTs of two bits each, as two vectors a message. No traffic, and one hash as for a single bit.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`], which is called for `n`.
+    #[expect(clippy::type_complexity, reason = "message 0 and message 1, the low and the high bit of each")]
+    pub fn random_bit_pairs(&mut self, ch: &mut Channel, n: usize) -> Result<([Bits; 2], [Bits; 2])> {
+        self.reserve(ch, n)?;
+        let mut words = [const { Vec::new() }; 4];
+        self.pads(n, None, |zero, one| {
+            for (i, words) in words.iter_mut().enumerate() {
+                let pads = if i < 2 { zero } else { one };
+                words.extend(pads.chunks(64).map(|blocks| bits_at(blocks, i % 2)));
+            }
+        });
+        let [low0, high0, low1, high1] = words.map(|words| Bits::from_words(words, n));
+        Ok(([low0, high0], [low1, high1]))
+    }
+
     /// Correlated OT over Z_2^l: for each x_i a uniform r_i is returned, and the receiver with choice b_i gets
     /// r_i + b_i x_i. (Shares of b_i x_i are therefore -r_i here and the received value there.)
     ///
@@ -123,6 +141,20 @@ impl OtReceiver {
         Ok((choices, Bits::from_words(pads, n)))
     }
 
+    /// `n` random OTs of two bits each: the random choices, and the low and high bits of the chosen messages.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`], which is called for `n`.
+    pub fn random_bit_pairs(&mut self, ch: &mut Channel, n: usize) -> Result<(Bits, [Bits; 2])> {
+        self.reserve(ch, n)?;
+        let mut high = Vec::with_capacity(n.div_ceil(64));
+        let (choices, low) = self.pads(n, |blocks| {
+            high.push(bits_at(blocks, 1));
+            lowest_bits(blocks)
+        });
+        Ok((choices, [Bits::from_words(low, n), Bits::from_words(high, n)]))
+    }
+
     /// Sends the choices of a correlated OT; nothing is flushed.
     ///
     /// # Errors
@@ -191,7 +223,12 @@ impl OtReceiver {
 
 /// The lowest bits of at most 64 blocks.
 fn lowest_bits(blocks: &[Block]) -> u64 {
-    blocks.iter().rev().fold(0, |word, b| word << 1 | (*b as u64 & 1))
+    bits_at(blocks, 0)
+}
+
+/// Bit `at` of each of at most 64 blocks.
+fn bits_at(blocks: &[Block], at: usize) -> u64 {
+    blocks.iter().rev().fold(0, |word, b| word << 1 | (*b as u64 >> at & 1))
 }
 
 fn recv_bits(ch: &mut Channel, n: usize) -> Result<Bits> {
