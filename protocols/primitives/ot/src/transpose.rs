@@ -1,18 +1,28 @@
 //! Transposition of bit matrices of 128 columns: the step from the columns of an extension to one block per OT.
 
 use crate::block::Block;
+use crate::simd::Level;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::transpose_x86;
 
 /// Rows of the matrix with columns `columns[c * stride..][..stride]` (128 rows a block): bit c of row r is bit r of
 /// column c.
 pub(crate) fn transpose(columns: &[Block], stride: usize, rows: &mut [Block]) {
     debug_assert_eq!((columns.len(), rows.len()), (128 * stride, 128 * stride));
     let mut square = [0; 128];
+    let level = Level::detect();
     for (group, out) in rows.as_chunks_mut::<128>().0.iter_mut().enumerate() {
         for (c, s) in square.iter_mut().enumerate() {
             *s = columns[c * stride + group];
         }
-        transpose_square(&mut square);
-        *out = square;
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::Avx512 => transpose_x86::square(level, &square, out),
+            _ => {
+                transpose_square(&mut square);
+                *out = square;
+            }
+        }
     }
 }
 
@@ -48,10 +58,13 @@ mod tests {
                 })
                 .collect();
             let mut rows = vec![0; 128 * stride];
-            transpose(&columns, stride, &mut rows);
-            for r in 0..128 * stride {
-                for c in 0..128 {
-                    assert_eq!(rows[r] >> c & 1, columns[c * stride + r / 128] >> (r % 128) & 1, "row {r} column {c}");
+            for level in Level::all() {
+                level.force(|| transpose(&columns, stride, &mut rows));
+                for (r, row) in rows.iter().enumerate() {
+                    for c in 0..128 {
+                        let bit = columns[c * stride + r / 128] >> (r % 128) & 1;
+                        assert_eq!(row >> c & 1, bit, "{level:?} row {r} column {c}");
+                    }
                 }
             }
         }

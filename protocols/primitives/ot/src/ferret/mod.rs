@@ -120,3 +120,6 @@ impl Iteration {
         self.params.t() - self.params.refill_trees() - self.trees
     }
 }
+
+#[cfg(test)]
+mod tests;

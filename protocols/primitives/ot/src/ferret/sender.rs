@@ -10,10 +10,10 @@ use crate::tree;
 
 /// The sender's side.
 pub(crate) struct FerretSender {
-    delta: Block,
+    pub(super) delta: Block,
     /// The roots of the trees.
     roots: Prg,
-    iteration: Iteration,
+    pub(super) iteration: Iteration,
 }
 
 impl FerretSender {

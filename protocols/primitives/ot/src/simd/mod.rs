@@ -10,6 +10,9 @@ mod lanes_x86;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod lpn_x86;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod transpose_x86;
+
 use std::sync::OnceLock;
 
 /// Which kernels run (local).
