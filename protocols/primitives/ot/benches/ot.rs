@@ -1,6 +1,8 @@
 //! What each operation costs: CPU time of one party's thread for one OT (or instance, or set of base OTs), both parties
 //! running at once in memory, in steady state. The parties' figures are separate ids.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -17,6 +17,7 @@ mod simd;
 mod softspoken;
 mod transpose;
 mod tree;
+mod triples;
 mod two;
 
 pub use block::Block;
@@ -26,6 +27,7 @@ pub use ferret::FerretParams;
 pub use many::{MAX_INDEX_BITS, PendingMany, RequestedMany};
 pub use receiver::OtReceiver;
 pub use sender::OtSender;
+pub use triples::{SharedTriples, Triples, shared_triples, triples};
 pub use two::Pending;
 
 #[cfg(not(target_endian = "little"))]

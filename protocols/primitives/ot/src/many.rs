@@ -159,15 +159,38 @@ impl OtReceiver {
     /// # Panics
     /// If m or `bits` is out of range, or m is not that of the beginning.
     pub fn one_of_many_finish(&mut self, ch: &mut Channel, m: u32, bits: u32, pending: PendingMany) -> Result<Vec<u8>> {
+        let mut out = vec![0; pending.pads.len()];
+        self.one_of_many_finish_into(ch, m, bits, pending, &mut out)?;
+        Ok(out)
+    }
+
+    /// As [`Self::one_of_many_finish`], into a slice with the length of the batch.
+    ///
+    /// # Errors
+    /// As [`Self::one_of_many_finish`].
+    ///
+    /// # Panics
+    /// As [`Self::one_of_many_finish`], and if the length differs.
+    pub fn one_of_many_finish_into(
+        &mut self,
+        ch: &mut Channel,
+        m: u32,
+        bits: u32,
+        pending: PendingMany,
+        out: &mut [u8],
+    ) -> Result<()> {
         check_widths(m, bits);
         assert_eq!(m, pending.index_bits, "the batch was begun with another number of messages");
+        assert_eq!(out.len(), pending.pads.len(), "1-of-many OT: lengths are the caller's");
         let count = pending.pads.len() << m;
         let what = "1-of-many OT";
         let bytes = ch.recv_exact(what, packed_len(count, bits))?;
         let masked = Packed::new(bytes, count, bits).ok_or_else(|| ch.malformed(what, "the padding is not zero"))?;
         let low = (u64::MAX >> (64 - bits)) as u8;
-        let own = pending.indices.iter().zip(&pending.pads).enumerate();
-        Ok(own.map(|(i, (index, pad))| (masked.select(i << m, m, *index) ^ pad) & low).collect())
+        for (i, ((out, index), pad)) in out.iter_mut().zip(&pending.indices).zip(&pending.pads).enumerate() {
+            *out = (masked.select(i << m, m, *index) ^ pad) & low;
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! OT of two messages: random bits, correlated over Z_2^l, chosen.
 
-use si_ring::{Bits, Ring, pack, packed_len, unpack};
+use si_ring::{Bits, Ring, pack, packed_len, unpack_into};
 use si_wire::Channel;
 
 use crate::block::{Block, mask};
@@ -22,31 +22,33 @@ impl OtSender {
     /// # Errors
     /// As [`Self::reserve`], which is called for `n`.
     pub fn random_bits(&mut self, ch: &mut Channel, n: usize) -> Result<(Bits, Bits)> {
-        self.reserve(ch, n)?;
-        let (mut m0, mut m1) = (Vec::with_capacity(n.div_ceil(64)), Vec::with_capacity(n.div_ceil(64)));
-        self.pads(n, None, |zero, one| {
-            m0.extend(zero.chunks(64).map(lowest_bits));
-            m1.extend(one.chunks(64).map(lowest_bits));
-        });
-        Ok((Bits::from_words(m0, n), Bits::from_words(m1, n)))
+        let ([m0], [m1]) = self.random_strings(ch, n)?;
+        Ok((m0, m1))
     }
 
-    /// `n` random OTs of two bits each, as two vectors a message. No traffic, and one hash as for a single bit.
+    /// `n` random OTs of two bits each: the low and the high bits of message 0, and of message 1. No traffic.
     ///
     /// # Errors
     /// As [`Self::reserve`], which is called for `n`.
-    #[expect(clippy::type_complexity, reason = "message 0 and message 1, the low and the high bit of each")]
     pub fn random_bit_pairs(&mut self, ch: &mut Channel, n: usize) -> Result<([Bits; 2], [Bits; 2])> {
+        self.random_strings(ch, n)
+    }
+
+    /// `n` random OTs of strings of W bits (at most 128): entry i of each result holds bit i of message 0, and of
+    /// message 1. No traffic, and the hashes of a single bit.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`], which is called for `n`.
+    pub fn random_strings<const W: usize>(&mut self, ch: &mut Channel, n: usize) -> Result<([Bits; W], [Bits; W])> {
         self.reserve(ch, n)?;
-        let mut words = [const { Vec::new() }; 4];
+        let (mut m0, mut m1) = (empty_words::<W>(n), empty_words::<W>(n));
         self.pads(n, None, |zero, one| {
-            for (i, words) in words.iter_mut().enumerate() {
-                let pads = if i < 2 { zero } else { one };
-                words.extend(pads.chunks(64).map(|blocks| bits_at(blocks, i % 2)));
+            for (i, (m0, m1)) in m0.iter_mut().zip(&mut m1).enumerate() {
+                m0.extend(zero.chunks(64).map(|blocks| bits_at(blocks, i)));
+                m1.extend(one.chunks(64).map(|blocks| bits_at(blocks, i)));
             }
         });
-        let [low0, high0, low1, high1] = words.map(|words| Bits::from_words(words, n));
-        Ok(([low0, high0], [low1, high1]))
+        Ok((m0.map(|words| Bits::from_words(words, n)), m1.map(|words| Bits::from_words(words, n))))
     }
 
     /// Correlated OT over Z_2^l: for each x_i a uniform r_i is returned, and the receiver with choice b_i gets
@@ -136,23 +138,31 @@ impl OtReceiver {
     /// # Errors
     /// As [`Self::reserve`], which is called for `n`.
     pub fn random_bits(&mut self, ch: &mut Channel, n: usize) -> Result<(Bits, Bits)> {
-        self.reserve(ch, n)?;
-        let (choices, pads) = self.pads(n, lowest_bits);
-        Ok((choices, Bits::from_words(pads, n)))
+        let (choices, [m]) = self.random_strings(ch, n)?;
+        Ok((choices, m))
     }
 
-    /// `n` random OTs of two bits each: the random choices, and the low and high bits of the chosen messages.
+    /// `n` random OTs of two bits each: the random choices, and the low and high bits of the chosen messages. No traffic.
     ///
     /// # Errors
     /// As [`Self::reserve`], which is called for `n`.
     pub fn random_bit_pairs(&mut self, ch: &mut Channel, n: usize) -> Result<(Bits, [Bits; 2])> {
+        self.random_strings(ch, n)
+    }
+
+    /// `n` random OTs of strings of W bits (at most 128): the random choices, and bit i of the chosen messages in entry i.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`], which is called for `n`.
+    pub fn random_strings<const W: usize>(&mut self, ch: &mut Channel, n: usize) -> Result<(Bits, [Bits; W])> {
         self.reserve(ch, n)?;
-        let mut high = Vec::with_capacity(n.div_ceil(64));
-        let (choices, low) = self.pads(n, |blocks| {
-            high.push(bits_at(blocks, 1));
-            lowest_bits(blocks)
+        let mut m = empty_words::<W>(n);
+        let choices = self.pads(n, |pads| {
+            for (i, m) in m.iter_mut().enumerate() {
+                m.extend(pads.chunks(64).map(|blocks| bits_at(blocks, i)));
+            }
         });
-        Ok((choices, [Bits::from_words(low, n), Bits::from_words(high, n)]))
+        Ok((choices, m.map(|words| Bits::from_words(words, n))))
     }
 
     /// Sends the choices of a correlated OT; nothing is flushed.
@@ -168,11 +178,34 @@ impl OtReceiver {
     /// # Errors
     /// If the connection fails or the answer does not decode.
     pub fn correlated_finish(&mut self, ch: &mut Channel, ring: Ring, pending: Pending) -> Result<Vec<u64>> {
-        let mut out = recv_packed(ch, "correlated OT", pending.pads.len(), ring.bits())?;
-        for ((out, pad), b) in out.iter_mut().zip(&pending.pads).zip(pending.choices.iter()) {
-            *out = ring.reduce(pad.wrapping_add(*out & b.wrapping_neg()));
-        }
+        let mut out = vec![0; pending.pads.len()];
+        self.correlated_finish_into(ch, ring, pending, &mut out)?;
         Ok(out)
+    }
+
+    /// As [`Self::correlated_finish`], into a slice with the length of the batch.
+    ///
+    /// # Errors
+    /// As [`Self::correlated_finish`].
+    ///
+    /// # Panics
+    /// If the length differs.
+    pub fn correlated_finish_into(
+        &mut self,
+        ch: &mut Channel,
+        ring: Ring,
+        pending: Pending,
+        out: &mut [u64],
+    ) -> Result<()> {
+        let Pending { pads, choices } = pending;
+        assert_eq!(out.len(), pads.len(), "correlated OT: lengths are the caller's");
+        recv_packed(ch, "correlated OT", ring.bits(), out)?;
+        for ((out, pads), word) in out.chunks_mut(64).zip(pads.chunks(64)).zip(choices.words()) {
+            for (i, (out, pad)) in out.iter_mut().zip(pads).enumerate() {
+                *out = ring.reduce(pad.wrapping_add(*out & (word >> i & 1).wrapping_neg()));
+            }
+        }
+        Ok(())
     }
 
     /// Sends the choices of a chosen OT; nothing is flushed.
@@ -187,48 +220,66 @@ impl OtReceiver {
     ///
     /// # Errors
     /// If the connection fails or the answer does not decode.
+    ///
+    /// # Panics
+    /// If `bits` is out of range.
     pub fn chosen_finish(&mut self, ch: &mut Channel, bits: u32, pending: Pending) -> Result<Vec<u64>> {
-        let masked = recv_packed(ch, "chosen OT", 2 * pending.pads.len(), bits)?;
+        let mut out = vec![0; pending.pads.len()];
+        self.chosen_finish_into(ch, bits, pending, &mut out)?;
+        Ok(out)
+    }
+
+    /// As [`Self::chosen_finish`], into a slice with the length of the batch.
+    ///
+    /// # Errors
+    /// As [`Self::chosen_finish`].
+    ///
+    /// # Panics
+    /// If the length differs or `bits` is out of range.
+    pub fn chosen_finish_into(&mut self, ch: &mut Channel, bits: u32, pending: Pending, out: &mut [u64]) -> Result<()> {
+        let Pending { pads, choices } = pending;
+        assert!(out.len() == pads.len() && (1..=64).contains(&bits), "chosen OT: length and width are the caller's");
+        let mut masked = vec![0; 2 * pads.len()];
+        recv_packed(ch, "chosen OT", bits, &mut masked)?;
         let low = u64::MAX >> (64 - bits);
-        let all = masked.chunks_exact(2).zip(&pending.pads).zip(pending.choices.iter());
-        Ok(all.map(|((m, pad), b)| (m[0] ^ ((m[0] ^ m[1]) & b.wrapping_neg()) ^ pad) & low).collect())
+        for (((out, m), pad), b) in out.iter_mut().zip(masked.chunks_exact(2)).zip(pads).zip(choices.iter()) {
+            *out = (m[0] ^ ((m[0] ^ m[1]) & b.wrapping_neg()) ^ pad) & low;
+        }
+        Ok(())
     }
 
     fn choose(&mut self, ch: &mut Channel, choices: &Bits) -> Result<Pending> {
         let n = choices.len();
         self.reserve(ch, n)?;
         let mut pads = Vec::with_capacity(n);
-        let (random, _) = self.pads(n, |blocks| {
-            pads.extend(blocks.iter().map(|b| *b as u64));
-            0
-        });
+        let random = self.pads(n, |blocks| pads.extend(blocks.iter().map(|b| *b as u64)));
         let mut message = Vec::with_capacity(n.div_ceil(8));
         choices.xor(&random).encode(&mut message);
         ch.send(&message)?;
         Ok(Pending { pads, choices: choices.clone() })
     }
 
-    /// Takes `n` OTs, which must be in stock: their choices, and the words that `each` makes of at most 64 pads.
-    fn pads(&mut self, n: usize, mut each: impl FnMut(&[Block]) -> u64) -> (Bits, Vec<u64>) {
+    /// Takes `n` OTs, which must be in stock, and gives `each` the pads of the chosen messages, in batches of a multiple
+    /// of 64 but for the last; returns the choices.
+    fn pads(&mut self, n: usize, mut each: impl FnMut(&[Block])) -> Bits {
         let first = self.count(n);
-        let (mut choices, mut words) = (Vec::with_capacity(n.div_ceil(64)), Vec::with_capacity(n.div_ceil(64)));
+        let mut choices = Vec::with_capacity(n.div_ceil(64));
         for (batch, blocks) in self.buffer.take(n).chunks_mut(BATCH).enumerate() {
-            choices.extend(blocks.chunks(64).map(lowest_bits));
+            choices.extend(blocks.chunks(64).map(|blocks| bits_at(blocks, 0)));
             self.hash.hash(first + (batch * BATCH) as u64, 1, blocks);
-            words.extend(blocks.chunks(64).map(&mut each));
+            each(blocks);
         }
-        (Bits::from_words(choices, n), words)
+        Bits::from_words(choices, n)
     }
 }
 
-/// The lowest bits of at most 64 blocks.
-fn lowest_bits(blocks: &[Block]) -> u64 {
-    bits_at(blocks, 0)
+fn empty_words<const W: usize>(n: usize) -> [Vec<u64>; W] {
+    std::array::from_fn(|_| Vec::with_capacity(n.div_ceil(64)))
 }
 
 /// Bit `at` of each of at most 64 blocks.
 fn bits_at(blocks: &[Block], at: usize) -> u64 {
-    blocks.iter().rev().fold(0, |word, b| word << 1 | (*b as u64 >> at & 1))
+    blocks.iter().rev().fold(0, |word, b| word << 1 | ((*b >> at) as u64 & 1))
 }
 
 fn recv_bits(ch: &mut Channel, n: usize) -> Result<Bits> {
@@ -237,14 +288,14 @@ fn recv_bits(ch: &mut Channel, n: usize) -> Result<Bits> {
     Bits::decode(&bytes, n).map_err(|e| ch.malformed(what, e.to_string()).into())
 }
 
-pub(crate) fn send_packed(ch: &mut Channel, values: &[u64], bits: u32) -> Result<()> {
+fn send_packed(ch: &mut Channel, values: &[u64], bits: u32) -> Result<()> {
     let mut message = Vec::with_capacity(packed_len(values.len(), bits));
     pack(values, bits, &mut message);
     ch.send(&message)?;
     Ok(())
 }
 
-pub(crate) fn recv_packed(ch: &mut Channel, what: &'static str, count: usize, bits: u32) -> Result<Vec<u64>> {
-    let bytes = ch.recv_exact(what, packed_len(count, bits))?;
-    unpack(&bytes, count, bits).map_err(|e| ch.malformed(what, e.to_string()).into())
+fn recv_packed(ch: &mut Channel, what: &'static str, bits: u32, out: &mut [u64]) -> Result<()> {
+    let bytes = ch.recv_exact(what, packed_len(out.len(), bits))?;
+    unpack_into(&bytes, bits, out).map_err(|e| ch.malformed(what, e.to_string()).into())
 }

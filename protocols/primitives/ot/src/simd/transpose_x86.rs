@@ -46,13 +46,13 @@ unsafe fn wide(columns: &[Block; 128], rows: &mut [Block; 128]) {
     unsafe {
         let from = [_mm512_loadu_si512(from.as_ptr().cast()), _mm512_loadu_si512(from.as_ptr().add(64).cast())];
         let units = _mm512_set1_epi64(0x8040_2010_0804_0201_u64 as i64);
-        for half in 0..2 {
+        for (half, from) in from.into_iter().enumerate() {
             // Register g, byte r: columns 8 g .. 8 g + 8 of row 64 half + r.
             let mut x = [_mm512_setzero_si512(); 16];
             for (g, x) in x.iter_mut().enumerate() {
                 let first = _mm512_loadu_si512(columns.as_ptr().add(8 * g).cast());
                 let second = _mm512_loadu_si512(columns.as_ptr().add(8 * g + 4).cast());
-                let squares = _mm512_permutex2var_epi8(first, from[half], second);
+                let squares = _mm512_permutex2var_epi8(first, from, second);
                 *x = _mm512_gf2p8affine_epi64_epi8::<0>(units, squares);
             }
             // Within each quarter: register g, byte k to register k, byte g.

@@ -65,7 +65,7 @@ impl Streams {
         }
         // From the highest bit down: the upper half is the part with the bit set, then it is folded onto the lower.
         for i in (0..k).rev() {
-            let (low, high) = leaves[..2 * tile << i].split_at_mut(tile << i);
+            let (low, high) = leaves[..(2 * tile) << i].split_at_mut(tile << i);
             let column = &mut scratch.columns[(b * k + i) * tile..][..tile];
             column.copy_from_slice(&high[..tile]);
             for part in high.chunks_exact(tile).skip(1) {

@@ -23,6 +23,7 @@ fn as_is() -> Change {
 }
 
 /// Flips the lowest bit of every 16-byte block.
+#[allow(clippy::ptr_arg, reason = "the type of a change")]
 fn flip_all(payload: &mut Vec<u8>) {
     payload.iter_mut().step_by(16).for_each(|b| *b ^= 1);
 }

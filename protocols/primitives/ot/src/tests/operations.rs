@@ -219,6 +219,37 @@ fn both_directions_share_the_rounds() {
 }
 
 #[test]
+fn triples_multiply_and_may_share_an_operand() {
+    for config in configs() {
+        let (mut ch_a, mut ch_b) = Channel::memory_pair(Duration::from_secs(20));
+        let n = 1001;
+        let ((t0, s0), (t1, s1)) = std::thread::scope(|scope| {
+            let b = scope.spawn(|| {
+                let mut r = OtReceiver::setup(&mut ch_b, &mut rng(1), &config).unwrap();
+                let mut s = OtSender::setup(&mut ch_b, &mut rng(2), &config).unwrap();
+                r.reserve(&mut ch_b, 2 * n).unwrap();
+                s.reserve(&mut ch_b, 2 * n).unwrap();
+                let t = crate::triples(&mut ch_b, &mut s, &mut r, n).unwrap();
+                (t, crate::shared_triples::<3>(&mut ch_b, &mut s, &mut r, n).unwrap())
+            });
+            let mut s = OtSender::setup(&mut ch_a, &mut rng(3), &config).unwrap();
+            let mut r = OtReceiver::setup(&mut ch_a, &mut rng(4), &config).unwrap();
+            let early = crate::triples(&mut ch_a, &mut s, &mut r, 1);
+            assert!(matches!(early, Err(Error::Limit { limit: 0, .. })), "nothing in stock");
+            s.reserve(&mut ch_a, 2 * n).unwrap();
+            r.reserve(&mut ch_a, 2 * n).unwrap();
+            let t = crate::triples(&mut ch_a, &mut s, &mut r, n).unwrap();
+            let out = (t, crate::shared_triples::<3>(&mut ch_a, &mut s, &mut r, n).unwrap());
+            (out, b.join().unwrap())
+        });
+        assert_eq!(t0.a.xor(&t1.a).and(&t0.b.xor(&t1.b)), t0.c.xor(&t1.c));
+        for ((b0, c0), (b1, c1)) in s0.products.iter().zip(&s1.products) {
+            assert_eq!(s0.a.xor(&s1.a).and(&b0.xor(b1)), c0.xor(c1));
+        }
+    }
+}
+
+#[test]
 fn requests_above_the_limit_are_errors_before_anything_is_sent() {
     for config in configs() {
         let config = OtConfig { max_buffered: 1000, ..config };
