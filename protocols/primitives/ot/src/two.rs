@@ -26,14 +26,6 @@ impl OtSender {
         Ok((m0, m1))
     }
 
-    /// `n` random OTs of two bits each: the low and the high bits of message 0, and of message 1. No traffic.
-    ///
-    /// # Errors
-    /// As [`Self::reserve`], which is called for `n`.
-    pub fn random_bit_pairs(&mut self, ch: &mut Channel, n: usize) -> Result<([Bits; 2], [Bits; 2])> {
-        self.random_strings(ch, n)
-    }
-
     /// `n` random OTs of strings of W bits (at most 128): entry i of each result holds bit i of message 0, and of
     /// message 1. No traffic, and the hashes of a single bit.
     ///
@@ -140,14 +132,6 @@ impl OtReceiver {
     pub fn random_bits(&mut self, ch: &mut Channel, n: usize) -> Result<(Bits, Bits)> {
         let (choices, [m]) = self.random_strings(ch, n)?;
         Ok((choices, m))
-    }
-
-    /// `n` random OTs of two bits each: the random choices, and the low and high bits of the chosen messages. No traffic.
-    ///
-    /// # Errors
-    /// As [`Self::reserve`], which is called for `n`.
-    pub fn random_bit_pairs(&mut self, ch: &mut Channel, n: usize) -> Result<(Bits, [Bits; 2])> {
-        self.random_strings(ch, n)
     }
 
     /// `n` random OTs of strings of W bits (at most 128): the random choices, and bit i of the chosen messages in entry i.
