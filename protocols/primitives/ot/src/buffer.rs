@@ -37,6 +37,15 @@ impl Buffer {
         Ok(&mut self.blocks[at..end])
     }
 
+    /// Adds all blocks of another stock.
+    ///
+    /// # Errors
+    /// If the system has no memory for them.
+    pub(crate) fn append(&mut self, other: &Self) -> Result<()> {
+        self.add(other.len())?.copy_from_slice(other.filled());
+        Ok(())
+    }
+
     /// The last `n` blocks, which are no longer in stock: the caller may write over them.
     ///
     /// # Panics

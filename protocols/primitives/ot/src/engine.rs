@@ -11,6 +11,7 @@ use crate::config::{Extension, OtConfig};
 use crate::ferret::{FerretParams, FerretReceiver, FerretSender, Purpose};
 use crate::session::Session;
 use crate::softspoken::{SoftSpokenReceiver, SoftSpokenSender, Variant};
+use crate::source::Engine;
 use crate::{Result, block};
 
 /// Fewest OTs that one extension without Ferret makes (agreement).
@@ -46,21 +47,6 @@ impl SenderEngine {
         Ok((Self { session, delta, seeds, spoken, ferret: None }, delta, hash))
     }
 
-    /// Appends correlated OTs until `out` holds at least `n`.
-    pub(crate) fn fill(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Buffer) -> Result<()> {
-        let missing = n - out.len();
-        let (Extension::Ferret(params) | Extension::FerretMalicious(params)) = cfg.extension else {
-            return self.spoken.extend(ch, missing.max(MIN_BATCH), out);
-        };
-        if self.ferret.is_none() {
-            self.ferret = Some(self.start(ch, params, cfg.extension.is_malicious())?);
-        }
-        match &mut self.ferret {
-            Some(ferret) => ferret.extend(ch, missing, out),
-            None => unreachable!("started above"),
-        }
-    }
-
     fn start(&mut self, ch: &mut Channel, params: FerretParams, malicious: bool) -> Result<FerretSender> {
         let mut base = Buffer::default();
         let mut seed = [0; 2];
@@ -78,6 +64,22 @@ impl SenderEngine {
         let ferret = FerretSender::new(params, self.purpose("main", malicious), Prg::new(seed[1]), self.delta, base);
         seed.zeroize();
         Ok(ferret)
+    }
+}
+
+impl Engine for SenderEngine {
+    fn extend(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Buffer) -> Result<()> {
+        let (Extension::Ferret(params) | Extension::FerretMalicious(params)) = cfg.extension else {
+            return self.spoken.extend(ch, n.max(MIN_BATCH), out);
+        };
+        let mut ferret = match self.ferret.take() {
+            Some(ferret) => ferret,
+            None => self.start(ch, params, cfg.extension.is_malicious())?,
+        };
+        // After an error the protocol is not gone on with.
+        ferret.extend(ch, n, out)?;
+        self.ferret = Some(ferret);
+        Ok(())
     }
 }
 
@@ -101,21 +103,6 @@ impl ReceiverEngine {
         Ok((Self { session, spoken, ferret: None }, hash))
     }
 
-    /// Appends correlated OTs until `out` holds at least `n`.
-    pub(crate) fn fill(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Buffer) -> Result<()> {
-        let missing = n - out.len();
-        let (Extension::Ferret(params) | Extension::FerretMalicious(params)) = cfg.extension else {
-            return self.spoken.extend(ch, missing.max(MIN_BATCH), out);
-        };
-        if self.ferret.is_none() {
-            self.ferret = Some(self.start(ch, params, cfg.extension.is_malicious())?);
-        }
-        match &mut self.ferret {
-            Some(ferret) => ferret.extend(ch, missing, out),
-            None => unreachable!("started above"),
-        }
-    }
-
     fn start(&mut self, ch: &mut Channel, params: FerretParams, malicious: bool) -> Result<FerretReceiver> {
         let mut base = Buffer::default();
         if params.consumed() <= DIRECT_START {
@@ -128,6 +115,22 @@ impl ReceiverEngine {
             first.extend(ch, params.consumed(), &mut base)?;
         }
         Ok(FerretReceiver::new(params, self.purpose("main", malicious), base))
+    }
+}
+
+impl Engine for ReceiverEngine {
+    fn extend(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Buffer) -> Result<()> {
+        let (Extension::Ferret(params) | Extension::FerretMalicious(params)) = cfg.extension else {
+            return self.spoken.extend(ch, n.max(MIN_BATCH), out);
+        };
+        let mut ferret = match self.ferret.take() {
+            Some(ferret) => ferret,
+            None => self.start(ch, params, cfg.extension.is_malicious())?,
+        };
+        // After an error the protocol is not gone on with.
+        ferret.extend(ch, n, out)?;
+        self.ferret = Some(ferret);
+        Ok(())
     }
 }
 

@@ -27,6 +27,9 @@ pub enum Error {
         /// The greatest number allowed.
         limit: usize,
     },
+    /// The thread that makes correlated OTs has ended, after an error that was already reported.
+    #[error("the lane that makes correlated OTs has ended after an earlier error")]
+    Lane,
     /// Parameters without a published security estimate, or outside what the protocols support.
     #[error("unsupported parameters: {why}")]
     Params {

@@ -15,6 +15,7 @@ mod sender;
 mod session;
 mod simd;
 mod softspoken;
+mod source;
 mod transpose;
 mod tree;
 mod triples;

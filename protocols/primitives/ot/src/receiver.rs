@@ -9,14 +9,14 @@ use crate::buffer::Buffer;
 use crate::cipher::Hash;
 use crate::config::OtConfig;
 use crate::engine::ReceiverEngine;
+use crate::source::Source;
 
 /// The receiver of OTs in one direction, with a stock of correlated OTs: the counterpart of [`crate::OtSender`].
 pub struct OtReceiver {
     pub(crate) hash: Hash,
     pub(crate) buffer: Buffer,
     used: u64,
-    engine: ReceiverEngine,
-    config: OtConfig,
+    source: Source<ReceiverEngine>,
 }
 
 impl OtReceiver {
@@ -26,7 +26,18 @@ impl OtReceiver {
     /// If the connection fails, or the peer is caught deviating.
     pub fn setup(ch: &mut Channel, rng: &mut impl CryptoRng, config: &OtConfig) -> Result<Self> {
         let (engine, hash) = ReceiverEngine::setup(ch, rng, config)?;
-        Ok(Self { hash, buffer: Buffer::default(), used: 0, engine, config: *config })
+        Ok(Self { hash, buffer: Buffer::default(), used: 0, source: Source::inline(engine, *config) })
+    }
+
+    /// As [`Self::setup`], with a thread (a lane) that makes the correlated OTs over a channel of its own, so that it can
+    /// overlap with other work: see [`Self::prefetch`]. Both parties must do it.
+    ///
+    /// # Errors
+    /// As [`Self::setup`], and if the system refuses a thread.
+    pub fn setup_on_lane(mut lane: Channel, rng: &mut impl CryptoRng, config: &OtConfig) -> Result<Self> {
+        let (engine, hash) = ReceiverEngine::setup(&mut lane, rng, config)?;
+        let source = Source::lane(engine, *config, lane)?;
+        Ok(Self { hash, buffer: Buffer::default(), used: 0, source })
     }
 
     /// Makes sure that at least `n` correlated OTs are in stock.
@@ -34,11 +45,16 @@ impl OtReceiver {
     /// # Errors
     /// If `n` is above the limit of the configuration, the connection fails, or the peer is caught deviating.
     pub fn reserve(&mut self, ch: &mut Channel, n: usize) -> Result<()> {
-        if n <= self.buffer.len() {
-            return Ok(());
-        }
-        self.config.check(n)?;
-        self.engine.fill(ch, &self.config, n, &mut self.buffer)
+        self.source.reserve(ch, n, &mut self.buffer)
+    }
+
+    /// Has the lane make what is missing to a stock of `n`, while the caller goes on. Both parties order the same at the
+    /// same places between their operations. Nothing happens without a lane.
+    ///
+    /// # Errors
+    /// If `n` is above the limit of the configuration; what goes wrong in the lane is reported when stock is taken.
+    pub fn prefetch(&mut self, n: usize) -> Result<()> {
+        self.source.prefetch(n, &self.buffer)
     }
 
     /// Correlated OTs in stock.

@@ -10,6 +10,7 @@ use crate::buffer::Buffer;
 use crate::cipher::Hash;
 use crate::config::OtConfig;
 use crate::engine::SenderEngine;
+use crate::source::Source;
 
 /// The sender of OTs in one direction, with a stock of correlated OTs.
 ///
@@ -21,8 +22,7 @@ pub struct OtSender {
     pub(crate) hash: Hash,
     pub(crate) buffer: Buffer,
     used: u64,
-    engine: SenderEngine,
-    config: OtConfig,
+    source: Source<SenderEngine>,
 }
 
 impl OtSender {
@@ -32,7 +32,18 @@ impl OtSender {
     /// If the connection fails, or the peer is caught deviating.
     pub fn setup(ch: &mut Channel, rng: &mut impl CryptoRng, config: &OtConfig) -> Result<Self> {
         let (engine, delta, hash) = SenderEngine::setup(ch, rng, config)?;
-        Ok(Self { delta, hash, buffer: Buffer::default(), used: 0, engine, config: *config })
+        Ok(Self { delta, hash, buffer: Buffer::default(), used: 0, source: Source::inline(engine, *config) })
+    }
+
+    /// As [`Self::setup`], with a thread (a lane) that makes the correlated OTs over a channel of its own, so that it can
+    /// overlap with other work: see [`Self::prefetch`]. Both parties must do it.
+    ///
+    /// # Errors
+    /// As [`Self::setup`], and if the system refuses a thread.
+    pub fn setup_on_lane(mut lane: Channel, rng: &mut impl CryptoRng, config: &OtConfig) -> Result<Self> {
+        let (engine, delta, hash) = SenderEngine::setup(&mut lane, rng, config)?;
+        let source = Source::lane(engine, *config, lane)?;
+        Ok(Self { delta, hash, buffer: Buffer::default(), used: 0, source })
     }
 
     /// Makes sure that at least `n` correlated OTs are in stock.
@@ -40,11 +51,16 @@ impl OtSender {
     /// # Errors
     /// If `n` is above the limit of the configuration, the connection fails, or the peer is caught deviating.
     pub fn reserve(&mut self, ch: &mut Channel, n: usize) -> Result<()> {
-        if n <= self.buffer.len() {
-            return Ok(());
-        }
-        self.config.check(n)?;
-        self.engine.fill(ch, &self.config, n, &mut self.buffer)
+        self.source.reserve(ch, n, &mut self.buffer)
+    }
+
+    /// Has the lane make what is missing to a stock of `n`, while the caller goes on. Both parties order the same at the
+    /// same places between their operations. Nothing happens without a lane.
+    ///
+    /// # Errors
+    /// If `n` is above the limit of the configuration; what goes wrong in the lane is reported when stock is taken.
+    pub fn prefetch(&mut self, n: usize) -> Result<()> {
+        self.source.prefetch(n, &self.buffer)
     }
 
     /// Correlated OTs in stock.

@@ -277,6 +277,55 @@ fn requests_above_the_limit_are_errors_before_anything_is_sent() {
     }
 }
 
+/// A lane makes the same OTs, ahead of time and while other messages pass.
+#[test]
+fn lanes_work_ahead() {
+    let config = OtConfig::default();
+    let part = FerretParams::SMALL.part();
+    let (expect_s, expect_r) = run(
+        config,
+        |s, ch| s.correlations(ch, 2 * part).unwrap().to_vec(),
+        |r, ch| r.correlations(ch, 2 * part).unwrap().to_vec(),
+    );
+    let [(mut ch_s, mut ch_r), (lane_s, lane_r)] = [(); 2].map(|()| Channel::memory_pair(Duration::from_secs(20)));
+    let ring = Ring::new(20).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut r = OtReceiver::setup_on_lane(lane_r, &mut rng(2), &config).unwrap();
+            assert!(matches!(r.prefetch(usize::MAX), Err(Error::Limit { .. })));
+            r.prefetch(part).unwrap();
+            r.prefetch(part + 1).unwrap();
+            ch_r.send(b"meanwhile").unwrap();
+            r.reserve(&mut ch_r, 2 * part).unwrap();
+            assert_eq!(r.correlations(&mut ch_r, 2 * part).unwrap(), expect_r);
+            let pending = r.correlated_begin(&mut ch_r, &bits(1, 10)).unwrap();
+            r.correlated_finish(&mut ch_r, ring, pending).unwrap();
+        });
+        let mut s = OtSender::setup_on_lane(lane_s, &mut rng(1), &config).unwrap();
+        s.prefetch(part).unwrap();
+        s.prefetch(part + 1).unwrap();
+        assert_eq!(s.available(), 0, "nothing is taken before it is needed");
+        assert_eq!(ch_s.recv(20).unwrap(), b"meanwhile");
+        s.reserve(&mut ch_s, 2 * part).unwrap();
+        assert_eq!(s.correlations(&mut ch_s, 2 * part).unwrap(), expect_s);
+        s.correlated(&mut ch_s, ring, &[1; 10]).unwrap();
+        ch_s.flush().unwrap();
+    });
+}
+
+#[test]
+fn a_lane_whose_peer_is_gone_reports_it_once_and_then_that_it_ended() {
+    let (lane_s, mut lane_r) = Channel::memory_pair(Duration::from_millis(300));
+    let config = OtConfig::new(Extension::Kos);
+    let (mut ch, _other) = Channel::memory_pair(Duration::from_secs(1));
+    let mut s = std::thread::scope(|scope| {
+        scope.spawn(move || drop(OtReceiver::setup(&mut lane_r, &mut rng(2), &config).unwrap()));
+        OtSender::setup_on_lane(lane_s, &mut rng(1), &config).unwrap()
+    });
+    assert!(matches!(s.reserve(&mut ch, 1), Err(Error::Wire(_))));
+    assert!(matches!(s.reserve(&mut ch, 1), Err(Error::Lane)));
+}
+
 #[test]
 fn endpoints_move_between_threads() {
     fn is_send<T: Send>() {}
