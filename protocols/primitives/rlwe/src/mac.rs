@@ -43,6 +43,16 @@ pub(crate) struct Sum {
     pub(crate) b: Poly<Values>,
 }
 
+impl Sum {
+    /// Nothing, in the memory of a sum no longer used.
+    pub(crate) fn zeroed(mut self, params: &Params) -> Self {
+        for half in [&mut self.a, &mut self.b] {
+            half.rows_mut(params).for_each(|row| row.fill(0));
+        }
+        self
+    }
+}
+
 /// Stores polynomials in neighbouring slots.
 fn store(params: &Params, polys: &[&Poly<Values>], words: &mut [u64], slot: usize, slots: usize) {
     let blocks = params.n() / LANES;

@@ -16,6 +16,23 @@ pub(crate) trait Ntt: Send + Sync {
     fn mul_accumulate(&self, acc: &mut [u64], x: &[u64], y: &[u64]);
 }
 
+/// The shortest transform there is. *Local*: the library's vector registers must be full.
+pub(crate) const SHORTEST: usize = 16;
+
+/// Coefficients to values of g(X^s), s = N / `len` a power of two, given g in the first `len` places of `poly` and `ntt` for
+/// that length and root psi^s.
+///
+/// After log2(`len`) of its steps the transform of length N has reduced the polynomial modulo X^s - r, for each value r of
+/// the short transform in its order; g(X^s) is then the constant g(r), which the other steps leave alone.
+pub(crate) fn forward_sparse(ntt: &dyn Ntt, poly: &mut [u64], len: usize) {
+    ntt.forward(&mut poly[..len]);
+    let step = poly.len() / len;
+    for i in (0..len).rev() {
+        let value = poly[i];
+        poly[i * step..(i + 1) * step].fill(value);
+    }
+}
+
 /// Whether `SI_NO_SIMD=1` asks for the scalar twins of all kernels of this crate.
 pub(crate) fn simd_is_off() -> bool {
     std::env::var_os("SI_NO_SIMD").is_some_and(|v| v == "1")
@@ -146,6 +163,27 @@ mod tests {
                         let value = f.iter().rev().fold(0, |v, &c| m.add(m.mul(v, x), c));
                         assert_eq!(values[i], value, "n {n} p {p} i {i} scalar {scalar}");
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn short_transforms_are_the_long_ones_of_sparse_polynomials() {
+        for &(p, root) in PRIMES_50.iter().chain(&PRIMES_36) {
+            let m = Modulus::new(p);
+            for (n, len) in [(4096usize, 2048usize), (4096, 256), (8192, 1024), (8192, SHORTEST)] {
+                let psi = m.pow(root, 8192 / n as u64);
+                let g = poly(len, p, 9);
+                for scalar in [false, true] {
+                    let mut whole = vec![0; n];
+                    whole.iter_mut().step_by(n / len).zip(&g).for_each(|(x, &g)| *x = g);
+                    plan(n, p, psi, scalar).forward(&mut whole);
+                    let mut sparse = vec![7; n];
+                    sparse[..len].copy_from_slice(&g);
+                    let short = plan(len, p, m.pow(psi, (n / len) as u64), scalar);
+                    forward_sparse(&*short, &mut sparse, len);
+                    assert!(whole == sparse, "n {n} len {len} p {p} scalar {scalar}");
                 }
             }
         }

@@ -19,7 +19,7 @@
 //! images and channels, so a padded 7x7 image takes 64 coefficients, not 81, and the last channel's trailing zeros take none;
 //! (3) several images may share a ciphertext, which makes a fully connected layer over a batch one matrix product.
 
-use crate::plan::LinearPlan;
+use crate::plan::{self, LinearPlan};
 
 /// The coordinates of a part.
 struct Part {
@@ -123,6 +123,11 @@ impl LinearPlan {
         }
     }
 
+    /// See [`plan::weight_step`].
+    pub(crate) fn weight_step(&self) -> usize {
+        plan::weight_step(&self.params, [&self.rows, &self.cols], &self.window, &self.pitch)
+    }
+
     /// Number of outputs in answer polynomial `filter_block` of a part.
     pub(crate) fn outputs_of(&self, part: usize, filter_block: usize) -> usize {
         let part = self.part(part);
@@ -187,6 +192,7 @@ mod tests {
                 for block in 0..plan.counts.channels {
                     plan.place_input(part, block, input, &mut x);
                     plan.place_weights(plan.group_of(part), filter_block, block, |at, index| {
+                        assert!(at.is_multiple_of(plan.weight_step()), "{plan:?}");
                         for (i, &x) in x.iter().enumerate().filter(|(_, x)| **x != 0) {
                             let sign = if i + at < n { 1 } else { -1 };
                             product[(i + at) % n] += sign * x as i64 * weights[index];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::modulus::{Constant, Modulus};
-use crate::ntt::{self, Ntt};
+use crate::ntt::{self, Ntt, SHORTEST};
 use crate::plain::{Plain, PlainModulus};
 use crate::prg::ERROR_VARIANCE;
 use crate::vector::{Fraction, Kernel};
@@ -67,6 +67,8 @@ const MOST_FLOOD_BITS: f64 = 95.0;
 pub(crate) struct Limb {
     pub(crate) modulus: Modulus,
     pub(crate) ntt: Box<dyn Ntt>,
+    /// The transforms for N / 2, N / 4, ... down to [`SHORTEST`], with psi^2, psi^4, ...: see [`ntt::forward_sparse`].
+    pub(crate) shorter: Vec<Box<dyn Ntt>>,
     /// -1/t mod p: encodes plaintexts.
     pub(crate) minus_t_inverse: Constant,
     /// (q/p)^-1 mod p: the share of this residue in the whole.
@@ -194,6 +196,10 @@ impl Params {
                 Limb {
                     modulus: m,
                     ntt: ntt::plan(n, p, m.pow(root, 8192 / n as u64), scalar),
+                    shorter: std::iter::successors(Some(n / 2), |n| Some(n / 2))
+                        .take_while(|&n| n >= SHORTEST)
+                        .map(|n| ntt::plan(n, p, m.pow(root, 8192 / n as u64), scalar))
+                        .collect(),
                     minus_t_inverse: m.constant(p - m.inverse(plain.modulo(p))),
                     crt: m.constant(m.inverse(cofactor)),
                     // p is odd, so 2^128 - 1 has the same quotient as 2^128.

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::ntt;
 use crate::params::Params;
 use crate::prg::Prg;
 use crate::vector;
@@ -80,17 +81,27 @@ impl Poly<Coeff> {
         }
     }
 
-    /// Signed coefficients of any size.
-    pub(crate) fn set_signed(&mut self, params: &Params, coefficients: &[i64]) {
+    /// Signed coefficients of any size of a polynomial in X^s, s = N / `coefficients.len()` a power of two, at the roots.
+    pub(crate) fn into_values_of(mut self, params: &Params, coefficients: &[i64]) -> Poly<Values> {
+        let len = coefficients.len();
         let greatest = coefficients.iter().fold(0, |g, c| g | c.unsigned_abs());
         if params.limbs().iter().all(|l| greatest < l.modulus.value()) {
-            return self.set_small(params, coefficients);
-        }
-        for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
-            for (x, &c) in row.iter_mut().zip(coefficients) {
-                *x = limb.modulus.signed(c);
+            for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
+                vector::set_small(params.kernel(), limb.modulus, &mut row[..len], coefficients);
+            }
+        } else {
+            for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
+                row.iter_mut().zip(coefficients).for_each(|(x, &c)| *x = limb.modulus.signed(c));
             }
         }
+        let halvings = (params.n() / len).trailing_zeros() as usize;
+        for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
+            match halvings {
+                0 => limb.ntt.forward(row),
+                _ => ntt::forward_sparse(&*limb.shorter[halvings - 1], row, len),
+            }
+        }
+        self.recycle()
     }
 
     pub(crate) fn into_values(mut self, params: &Params) -> Poly<Values> {

@@ -49,6 +49,14 @@ impl EncodedWeights {
     pub(crate) fn plan(&self) -> u64 {
         self.plan
     }
+
+    /// The plain weights, if they are transformed at each use.
+    pub(crate) fn deferred(&self) -> Option<&[i64]> {
+        match &self.source {
+            Source::Deferred(plain) => Some(plain),
+            Source::Ready(_) => None,
+        }
+    }
 }
 
 impl LinearPlan {
@@ -114,22 +122,36 @@ impl LinearPlan {
     }
 
     fn fill_chunk(&self, group: usize, first: usize, weights: &[i64], chunk: &mut Weights) {
-        let mut small = vec![0; self.params.n()];
+        let mut small = Vec::new();
         let mut polys: Vec<Poly<Values>> = Vec::new();
         for answer in 0..chunk.answers() {
             for block in (0..self.counts.channels).step_by(TOGETHER) {
                 let blocks = block..(block + TOGETHER).min(self.counts.channels);
                 polys.resize_with(blocks.len(), || Poly::zero(&self.params));
                 for (poly, block) in polys.iter_mut().zip(blocks) {
-                    small.fill(0);
-                    self.place_weights(group, first + answer, block, |at, index| small[at] = weights[index]);
-                    let mut coefficients: Poly<Coeff> = std::mem::take(poly).recycle();
-                    coefficients.set_signed(&self.params, &small);
-                    *poly = coefficients.into_values(&self.params);
+                    self.transform_weight(group, first + answer, block, weights, &mut small, poly);
                 }
                 chunk.set(&self.params, answer, block, &polys.iter().collect::<Vec<_>>());
             }
         }
+    }
+
+    /// One weight polynomial at the roots, in the memory of `poly`; `small` is working space.
+    pub(crate) fn transform_weight(
+        &self,
+        group: usize,
+        answer: usize,
+        block: usize,
+        weights: &[i64],
+        small: &mut Vec<i64>,
+        poly: &mut Poly<Values>,
+    ) {
+        let step = self.weight_step();
+        small.clear();
+        small.resize(self.params.n() / step, 0);
+        self.place_weights(group, answer, block, |at, index| small[at / step] = weights[index]);
+        let memory: Poly<Coeff> = std::mem::take(poly).recycle();
+        *poly = memory.into_values_of(&self.params, small);
     }
 
     /// sqrt of the greatest sum of squares that meets in one answer polynomial.
