@@ -10,6 +10,14 @@ use si_gadgets::Tally;
 use si_ring::Ring;
 use si_rlwe::{CostWeights, EncodedWeights, Layer, LinearPlan, Params, PublicKey, SecretKey, generate_keys};
 
+/// Memory for transformed weights of all layers; layers beyond it (in the order of the network) are transformed at each
+/// use, once for a batch and inside its online time. ResNet50 would need tens of GiB. *Local.*
+const MOST_WEIGHT_BYTES: usize = 256 << 20;
+
+/// Queries of a layer with untransformed weights are read and answered together, as many as this memory holds; the
+/// weights are transformed once for each such group. *Local.*
+const MOST_QUERY_BYTES: usize = 128 << 20;
+
 /// One party's keys and, at the server, its weights.
 pub(crate) struct Linear {
     params: Params,
@@ -24,7 +32,9 @@ enum Side {
     Server {
         key: PublicKey,
         model: Arc<Model>,
-        /// Transformed weights by node, for one batch size.
+        /// [`MOST_WEIGHT_BYTES`], less in tests.
+        most_weight_bytes: usize,
+        /// What is ready by node, for one batch size.
         weights: HashMap<usize, Prepared>,
     },
 }
@@ -32,7 +42,14 @@ enum Side {
 /// A plan depends on the batch, for images of a batch may share a ciphertext, and so do the transformed weights.
 struct Prepared {
     plan: LinearPlan,
-    weights: EncodedWeights,
+    /// Nothing where all layers' weights would exceed [`MOST_WEIGHT_BYTES`].
+    weights: Option<EncodedWeights>,
+}
+
+impl Prepared {
+    fn weight_bytes(&self) -> usize {
+        self.weights.as_ref().map_or(0, |_| self.plan.cost().weight_bytes)
+    }
 }
 
 impl Linear {
@@ -50,10 +67,15 @@ impl Linear {
         let params = params(model.graph())?;
         let bytes = channel.recv_exact("public key", PublicKey::encoded_bytes(&params))?;
         let key = PublicKey::decode(&params, &bytes).map_err(|e| from_rlwe(e, Role::Client, "keys"))?;
-        Ok(Self { params, rng: ChaCha20Rng::from_rng(rng), side: Side::Server { key, model, weights: HashMap::new() } })
+        Ok(Self {
+            params,
+            rng: ChaCha20Rng::from_rng(rng),
+            side: Side::Server { key, model, most_weight_bytes: MOST_WEIGHT_BYTES, weights: HashMap::new() },
+        })
     }
 
-    /// Transforms the weights of every linear layer for batches of `n`, unless that was done before.
+    /// Transforms the weights of the linear layers for batches of `n`, unless that was done before, as far as
+    /// [`MOST_WEIGHT_BYTES`] go; checks the others.
     pub(crate) fn prepare(&mut self, graph: &Graph, n: usize) -> Result<()> {
         for (index, node) in graph.nodes().iter().enumerate() {
             if node.op.has_weights() {
@@ -64,15 +86,19 @@ impl Linear {
     }
 
     fn prepare_node(&mut self, graph: &Graph, index: usize, n: usize) -> Result<()> {
-        let Side::Server { model, weights, .. } = &mut self.side else { return Ok(()) };
+        let Side::Server { model, most_weight_bytes, weights, .. } = &mut self.side else { return Ok(()) };
         let node = &graph.nodes()[index].name;
         let plan = plan(&self.params, graph, index, n)?;
         if weights.get(&index).is_some_and(|p| p.plan.layer() == plan.layer()) {
             return Ok(());
         }
         let layer = model.fixed(index).ok_or_else(|| Error::invalid(format!("no weights for node '{node}'")))?;
-        let encoded = plan.encode_weights(&layer.weights).map_err(|e| from_rlwe(e, Role::Client, node))?;
-        weights.insert(index, Prepared { plan, weights: encoded });
+        weights.remove(&index);
+        let held: usize = weights.values().map(Prepared::weight_bytes).sum();
+        let fits = held + plan.cost().weight_bytes <= *most_weight_bytes;
+        let encoded = if fits { plan.encode_weights(&layer.weights) } else { plan.defer_weights(&layer.weights) };
+        let encoded = encoded.map_err(|e| from_rlwe(e, Role::Client, node))?;
+        weights.insert(index, Prepared { plan, weights: fits.then_some(encoded) });
         Ok(())
     }
 
@@ -103,26 +129,50 @@ impl Linear {
                 }
                 Ok(output)
             }
-            Side::Server { key, model, weights } => {
+            Side::Server { key, model, weights, .. } => {
                 let missing = || Error::invalid(format!("no weights for node '{name}'"));
                 let Prepared { plan, weights } = weights.get(&index).ok_or_else(missing)?;
                 let wrong = |e| from_rlwe(e, Role::Client, name);
+                let fixed = model.fixed(index).ok_or_else(missing)?;
+                // Untransformed weights are copied for the time of their use only.
+                let deferred = match weights {
+                    Some(_) => None,
+                    None => Some(plan.defer_weights(&fixed.weights).map_err(wrong)?),
+                };
+                let together = match weights {
+                    Some(_) => 1,
+                    None => queries_together(plan),
+                };
+                let weights = weights.as_ref().or(deferred.as_ref()).ok_or_else(missing)?;
                 let mut output = vec![0; plan.output_len()];
-                for part in 0..plan.parts() {
-                    let query = channel.recv_exact("linear layer's query", plan.query_bytes())?;
-                    let answer = plan
-                        .answer_part(key, weights, part, &query, Some(share), &mut output, &mut self.rng)
+                for first in (0..plan.parts()).step_by(together) {
+                    let mut queries = Vec::with_capacity(together);
+                    for _ in first..(first + together).min(plan.parts()) {
+                        queries.push(channel.recv_exact("linear layer's query", plan.query_bytes())?);
+                    }
+                    let answers = plan
+                        .answer_parts(key, weights, first, &queries, Some(share), &mut output, &mut self.rng)
                         .map_err(wrong)?;
-                    channel.send(&answer)?;
+                    for answer in answers {
+                        channel.send(&answer)?;
+                    }
                 }
                 channel.flush()?;
-                let bias = &model.fixed(index).ok_or_else(missing)?.bias;
+                let bias = &fixed.bias;
                 let [_, oh, ow] = graph.nodes()[index].shape;
                 add_bias(graph.ring(), bias, oh * ow, &mut output);
                 Ok(output)
             }
         }
     }
+}
+
+/// How many queries are answered together where weights are transformed at their use. At the roots a ciphertext takes 2
+/// words for each coefficient and prime.
+fn queries_together(plan: &LinearPlan) -> usize {
+    let cost = plan.cost();
+    let roots_bytes = cost.ciphertexts_up / cost.parts * plan.params().n() * plan.params().primes() * 16;
+    (MOST_QUERY_BYTES / (roots_bytes + plan.query_bytes())).clamp(1, cost.parts)
 }
 
 /// Adds each channel's bias to its plane of every image: (n, c, h, w) is planes of equal size, channels in turn.
@@ -176,5 +226,73 @@ fn from_rlwe(e: si_rlwe::Error, peer: Role, node: &str) -> Error {
             Error::Malformed { peer, what: format!("{what} for node '{node}'"), why }
         }
         e => Error::invalid(format!("node '{node}': {e}")),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+mod tests {
+    use super::*;
+    use si_testing::graphs::{CASES, random_model};
+    use std::time::Duration;
+
+    /// The layer's output on fixed shares, and whether its weights were kept.
+    fn output(graph: &Arc<Graph>, index: usize, n: usize, most_weight_bytes: usize) -> (Vec<u64>, bool) {
+        let model = Arc::new(random_model(graph, 1));
+        let ring = graph.ring();
+        let len = n * graph.shape(graph.nodes()[index].inputs[0]).iter().product::<usize>();
+        let share = |seed: u64| -> Vec<u64> {
+            (0..len as u64).map(|i| ring.reduce((i + seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 9)).collect()
+        };
+        let (mut up, mut down) = Channel::memory_pair(Duration::from_secs(20));
+        let (client, (server, kept)) = std::thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                let mut linear = Linear::client(graph, &mut up, &mut ChaCha20Rng::seed_from_u64(1)).unwrap();
+                linear.run(graph, index, n, &share(1), &mut up).unwrap()
+            });
+            let mut linear = Linear::server(model, &mut down, &mut ChaCha20Rng::seed_from_u64(2)).unwrap();
+            if let Side::Server { most_weight_bytes: most, .. } = &mut linear.side {
+                *most = most_weight_bytes;
+            }
+            linear.prepare(graph, n).unwrap();
+            let server = linear.run(graph, index, n, &share(2), &mut down).unwrap();
+            let Side::Server { weights, .. } = &linear.side else { unreachable!("made as a server") };
+            (client.join().unwrap(), (server, weights[&index].weights.is_some()))
+        });
+        (client.iter().zip(&server).map(|(x, y)| ring.add(*x, *y)).collect(), kept)
+    }
+
+    #[test]
+    fn weights_beyond_the_memory_bound_give_the_same_results() {
+        for case in CASES {
+            let graph = case.graph();
+            for index in (0..graph.nodes().len()).filter(|&i| graph.nodes()[i].op.has_weights()) {
+                let (expected, kept) = output(&graph, index, 3, MOST_WEIGHT_BYTES);
+                let (deferred, kept_too) = output(&graph, index, 3, 0);
+                assert!(kept && !kept_too);
+                assert!(expected == deferred && expected.iter().any(|&y| y != 0), "{} node {index}", case.name);
+            }
+        }
+    }
+
+    #[test]
+    fn queries_are_taken_together_within_their_bound() {
+        let params = Params::for_ring(37).unwrap();
+        let layer = Layer {
+            batch: 64,
+            in_channels: 256,
+            in_hw: [56; 2],
+            out_channels: 64,
+            kernel: [1; 2],
+            stride: [1; 2],
+            padding: [0; 4],
+            groups: 1,
+        };
+        let plan = LinearPlan::new(&params, &layer, &CostWeights::default()).unwrap();
+        let together = queries_together(&plan);
+        let each = plan.query_bytes() + plan.cost().ciphertexts_up / plan.parts() * 4096 * 2 * 16;
+        assert!((1..plan.parts()).contains(&together) && together * each <= MOST_QUERY_BYTES, "{together} of {each}");
+        let small = LinearPlan::new(&params, &Layer::fully_connected(2, 9, 3), &CostWeights::default()).unwrap();
+        assert_eq!(queries_together(&small), small.parts());
     }
 }

@@ -87,7 +87,6 @@ impl LinearPlan {
         output: &mut [u64],
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<u8>> {
-        assert!(part < self.parts(), "part {part} of {}", self.parts());
         let mut answers = self.answer_parts(key, weights, part, &[query], share, output, rng)?;
         Ok(answers.swap_remove(0))
     }
@@ -112,9 +111,16 @@ impl LinearPlan {
         Ok((answers, output))
     }
 
-    /// Answers to the queries of parts `first` and following.
+    /// Answers to the queries of parts `first` and following, as many as are given: [`Self::answer_part`] for several, with
+    /// deferred weights transformed once for all of them.
+    ///
+    /// # Errors
+    /// As [`Self::answer_part`].
+    ///
+    /// # Panics
+    /// If there are no such parts.
     #[expect(clippy::too_many_arguments, reason = "as for `answer_part`")]
-    fn answer_parts(
+    pub fn answer_parts(
         &self,
         key: &PublicKey,
         weights: &EncodedWeights,
@@ -124,6 +130,7 @@ impl LinearPlan {
         output: &mut [u64],
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<Vec<u8>>> {
+        assert!(first + queries.len() <= self.parts(), "{} parts from {first} of {}", queries.len(), self.parts());
         self.check_server(key, weights)?;
         check_len("server's share of the output", output.len(), self.output_len())?;
         if let Some(share) = share {
@@ -432,6 +439,9 @@ mod tests {
             (37, conv(3, 30, 2, 3), 1 << 14),
             (37, conv(64, 14, 8, 3), 1 << 12),
             (37, conv(1, 20, 3, 5), 1),
+            (37, conv(3, 24, 2, 11), 1 << 12),
+            (37, conv(20, 14, 30, 1), 1 << 12),
+            (37, conv(200, 14, 16, 1), 1 << 12),
             (32, conv(8, 16, 4, 1), 1 << 10),
             (41, conv(3, 30, 2, 3), 1 << 12),
             (64, conv(4, 16, 4, 3), 1 << 34),

@@ -45,9 +45,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn convolutions_of_any_shape(
-        batch in 1usize..=3, groups in 1usize..=2, ci in 1usize..=4, co in 1usize..=5,
-        hw in [1usize..=17, 1usize..=17], kernel in [1usize..=7, 1usize..=7], stride in [1usize..=3, 1usize..=3],
-        padding in [0usize..=3, 0usize..=3, 0usize..=3, 0usize..=3],
+        batch in 1usize..=5, groups in 1usize..=2, ci in 1usize..=4, co in 1usize..=5,
+        hw in [1usize..=17, 1usize..=17], kernel in [1usize..=11, 1usize..=11], stride in [1usize..=3, 1usize..=3],
+        padding in [0usize..=5, 0usize..=5, 0usize..=5, 0usize..=5],
         bits in prop::sample::select(vec![32u32, 37, 41]), seed in any::<u64>(), first in any::<bool>(),
     ) {
         let layer = Layer {
@@ -82,6 +82,35 @@ fn the_layers_of_a_digit_network() {
     {
         check(&params, layer, seed as u64, 12, seed == 0);
     }
+}
+
+/// 1x1 kernels on tiles of even size: their weights take shorter transforms, down to single constants.
+#[test]
+fn sparse_weights() {
+    let params = Params::for_ring(37).unwrap();
+    for (seed, layer) in [
+        conv(1, 2, 56, 3, 1, 1, 0),
+        conv(1, 5, 28, 3, 1, 1, 0),
+        conv(2, 9, 14, 4, 1, 2, 0),
+        conv(3, 4, 12, 5, 1, 1, 0),
+        Layer { kernel: [3, 1], ..conv(1, 4, 16, 5, 1, 1, 0) },
+        Layer { kernel: [1, 3], ..conv(1, 4, 16, 5, 1, 1, 0) },
+    ]
+    .iter()
+    .enumerate()
+    {
+        // Transformed beforehand, and at their use.
+        check(&params, layer, 2 * seed as u64, 12, false);
+        check(&params, layer, 2 * seed as u64 + 1, 12, false);
+    }
+}
+
+#[test]
+fn large_kernels() {
+    let params = Params::for_ring(37).unwrap();
+    check(&params, &conv(1, 2, 40, 3, 11, 4, 2), 1, 12, true);
+    check(&params, &conv(5, 1, 20, 2, 11, 1, 5), 2, 12, false);
+    check(&params, &conv(2, 1, 70, 2, 9, 2, 4), 3, 12, false);
 }
 
 #[test]
