@@ -43,16 +43,6 @@ pub(crate) struct Sum {
     pub(crate) b: Poly<Values>,
 }
 
-impl Sum {
-    /// Nothing, in the memory of a sum no longer used.
-    pub(crate) fn zeroed(mut self, params: &Params) -> Self {
-        for half in [&mut self.a, &mut self.b] {
-            half.rows_mut(params).for_each(|row| row.fill(0));
-        }
-        self
-    }
-}
-
 /// Stores polynomials in neighbouring slots.
 fn store(params: &Params, polys: &[&Poly<Values>], words: &mut [u64], slot: usize, slots: usize) {
     let blocks = params.n() / LANES;
@@ -87,6 +77,11 @@ impl Weights {
         store(params, weights, &mut self.words, answer * self.count + first, self.answers * self.count);
     }
 
+    /// Number of ciphertexts.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     /// Number of answers.
     pub(crate) fn answers(&self) -> usize {
         self.answers
@@ -98,17 +93,18 @@ impl Weights {
         (0..self.answers).map(|_| used.pop().unwrap_or_else(fresh)).collect()
     }
 
-    /// Makes room for another number of answers; every weight must be set again.
-    pub(crate) fn resize(&mut self, params: &Params, answers: usize) {
-        self.words.resize(params.primes() * params.n() * answers * self.count, 0);
-        self.answers = answers;
+    /// Makes room for other numbers of answers and ciphertexts; every weight must be set again.
+    pub(crate) fn resize(&mut self, params: &Params, answers: usize, count: usize) {
+        self.words.resize(params.primes() * params.n() * answers * count, 0);
+        (self.answers, self.count) = (answers, count);
     }
 }
 
-/// sums[m] = sum over j of ciphertext j times weight (m, j), for every answer m and every part.
+/// sums[m] = sum over j of ciphertext j times weight (m, j), for every answer m and every part; added to what `sums` hold
+/// if `add`.
 ///
 /// A block of weights is read once and meets all parts while it is in the cache.
-pub(crate) fn multiply(params: &Params, weights: &Weights, parts: &mut [(&Ciphertexts, Vec<Sum>)]) {
+pub(crate) fn multiply(params: &Params, weights: &Weights, parts: &mut [(&Ciphertexts, Vec<Sum>)], add: bool) {
     let (n, count, answers) = (params.n(), weights.count, weights.answers);
     assert!(parts.iter().all(|(ct, sums)| ct.count == count && sums.len() == answers), "operands of different layers");
     let (ct_len, w_len) = (2 * count * LANES, answers * count * LANES);
@@ -122,8 +118,14 @@ pub(crate) fn multiply(params: &Params, weights: &Weights, parts: &mut [(&Cipher
                 block_of_sums(params.kernel(), limb.modulus, ct, w, &mut out);
                 for (sum, out) in sums.iter_mut().zip(out.chunks_exact(2 * LANES)) {
                     let at = block * LANES..(block + 1) * LANES;
-                    sum.a.row_mut(params, i)[at.clone()].copy_from_slice(&out[..LANES]);
-                    sum.b.row_mut(params, i)[at].copy_from_slice(&out[LANES..]);
+                    for (half, out) in [&mut sum.a, &mut sum.b].into_iter().zip(out.chunks_exact(LANES)) {
+                        let half = &mut half.row_mut(params, i)[at.clone()];
+                        if add {
+                            half.iter_mut().zip(out).for_each(|(x, &y)| *x = limb.modulus.add(*x, y));
+                        } else {
+                            half.copy_from_slice(out);
+                        }
+                    }
                 }
             }
         }
@@ -179,7 +181,7 @@ impl Products {
     /// Computes them.
     pub fn run(&mut self) {
         let mut parts = [(&self.ciphertexts, self.weights.sums(&self.params, &mut self.sums))];
-        multiply(&self.params, &self.weights, &mut parts);
+        multiply(&self.params, &self.weights, &mut parts, false);
         let [(_, sums)] = parts;
         self.sums = sums;
     }
@@ -214,7 +216,7 @@ mod tests {
                     }
                     // Two parts with the same ciphertexts.
                     let mut parts = [(); 2].map(|()| (&ct, w.sums(&params, &mut Vec::new())));
-                    multiply(&params, &w, &mut parts);
+                    multiply(&params, &w, &mut parts, false);
                     let [(_, sums), (_, again)] = parts;
                     assert!(sums.iter().zip(&again).all(|(x, y)| x.a.rows(&params).eq(y.a.rows(&params))));
                     for (sum, [a, b]) in sums.iter().zip(&expected) {

@@ -14,7 +14,7 @@ use crate::plan::LinearPlan;
 use crate::poly::{self, Coeff, Poly, Values};
 use crate::prg::Prg;
 use crate::vector;
-use crate::weights::EncodedWeights;
+use crate::weights::{EncodedWeights, SPAN};
 use crate::wire;
 use crate::{Error, Result};
 
@@ -23,42 +23,13 @@ const QUERY: &str = "query";
 /// Parts multiplied together: each has up to 8 sums of some 128 KiB waiting. *Local.*
 const PARTS: usize = 8;
 
-/// With so few parts, deferred weights are multiplied as they leave the transform and never stored. *Local.*
-const FEW_PARTS: usize = 2;
-
-/// Answers whose sums then wait in the second cache (some 128 KiB each and part) while a ciphertext meets their weights. *Local.*
-const FEW_ANSWERS: usize = 4;
-
-/// The ciphertexts of a part at the roots.
-enum Operand {
-    /// For products with stored weights.
-    Blocked(Ciphertexts),
-    /// One by one, each both halves.
-    Single(Vec<[Poly<Values>; 2]>),
-}
-
 /// A part in the making.
 struct Work {
     part: usize,
-    ciphertexts: Operand,
+    /// At the roots, in spans of as many as the weights come for.
+    ciphertexts: Vec<Ciphertexts>,
     secrets: Prg,
     answer: Vec<u8>,
-}
-
-impl Operand {
-    fn blocked(&self) -> Option<&Ciphertexts> {
-        match self {
-            Self::Blocked(ciphertexts) => Some(ciphertexts),
-            Self::Single(_) => None,
-        }
-    }
-
-    fn single(&self, block: usize) -> &[Poly<Values>; 2] {
-        match self {
-            Self::Single(ciphertexts) => &ciphertexts[block],
-            Self::Blocked(_) => unreachable!("ciphertexts are blocked only for stored weights"),
-        }
-    }
 }
 
 impl LinearPlan {
@@ -138,18 +109,15 @@ impl LinearPlan {
         }
         let params = &self.params;
         let mut work = Vec::with_capacity(queries.len());
-        let parts_of_group = self.parts() / self.layer.groups;
-        let direct = weights.deferred().filter(|_| queries.len().min(parts_of_group) <= FEW_PARTS);
+        let span = weights.deferred().map_or(self.counts.channels, |_| SPAN);
         for (part, query) in (first..).zip(queries) {
-            let ciphertexts = if direct.is_some() {
-                let mut single = Vec::with_capacity(self.counts.channels);
-                self.take_query(key, part, query.as_ref(), share, |_, a, b| single.push([a, b]))?;
-                Operand::Single(single)
-            } else {
-                let mut blocked = Ciphertexts::new(params, self.counts.channels);
-                self.take_query(key, part, query.as_ref(), share, |i, a, b| blocked.set(params, i, &a, &b))?;
-                Operand::Blocked(blocked)
-            };
+            let mut ciphertexts: Vec<_> = (0..self.counts.channels)
+                .step_by(span)
+                .map(|first| Ciphertexts::new(params, span.min(self.counts.channels - first)))
+                .collect();
+            self.take_query(key, part, query.as_ref(), share, |i, a, b| {
+                ciphertexts[i / span].set(params, i % span, &a, &b)
+            })?;
             let mut answer = Vec::with_capacity(self.answer_bytes(part));
             key.header(self.tag()).put(&mut answer);
             work.push(Work { part, ciphertexts, secrets: Prg::from_rng(rng), answer });
@@ -157,21 +125,33 @@ impl LinearPlan {
         let (mut used, mut small) = (Vec::new(), Zeroizing::new(vec![0; params.n()]));
         for same_group in work.chunk_by_mut(|a, b| self.group_of(a.part) == self.group_of(b.part)) {
             let group = self.group_of(same_group[0].part);
-            if let Some(plain) = direct {
-                self.multiply_direct(group, plain, same_group, |w, answer, sum| {
-                    let runs = self.outputs(w.part, answer);
-                    seal(key, sum, &runs, &mut small, &mut w.secrets, output, &mut w.answer)
+            if weights.deferred().is_some() {
+                // The sums of all parts wait until the weights of all ciphertexts were there.
+                let mut waiting: Vec<Vec<Sum>> = Vec::new();
+                self.for_each_chunk(weights, group, |first, block, chunk| {
+                    waiting.resize_with(same_group.len(), Vec::new);
+                    let sums = |w| if block == 0 { chunk.sums(params, &mut used) } else { w };
+                    let sums: Vec<_> = waiting.drain(..).map(sums).collect();
+                    let ciphertexts = same_group.iter().map(|w| &w.ciphertexts[block / SPAN]);
+                    let mut sums: Vec<_> = ciphertexts.zip(sums).collect();
+                    mac::multiply(params, chunk, &mut sums, block > 0);
+                    waiting.extend(sums.into_iter().map(|(_, sums)| sums));
+                    if block + chunk.count() == self.counts.channels {
+                        for (w, sums) in same_group.iter_mut().zip(waiting.drain(..)) {
+                            for (answer, sum) in (first..).zip(sums) {
+                                let runs = self.outputs(w.part, answer);
+                                used.push(seal(key, sum, &runs, &mut small, &mut w.secrets, output, &mut w.answer));
+                            }
+                        }
+                    }
                 });
                 continue;
             }
-            self.for_each_chunk(weights, group, |first, chunk| {
+            self.for_each_chunk(weights, group, |first, _, chunk| {
                 for together in same_group.chunks_mut(PARTS) {
-                    let mut sums: Vec<_> = together
-                        .iter()
-                        .filter_map(|w| w.ciphertexts.blocked())
-                        .map(|c| (c, chunk.sums(params, &mut used)))
-                        .collect();
-                    mac::multiply(params, chunk, &mut sums);
+                    let mut sums: Vec<_> =
+                        together.iter().map(|w| (&w.ciphertexts[0], chunk.sums(params, &mut used))).collect();
+                    mac::multiply(params, chunk, &mut sums, false);
                     let sums: Vec<Vec<Sum>> = sums.into_iter().map(|(_, sums)| sums).collect();
                     for (w, sums) in together.iter_mut().zip(sums) {
                         for (block, sum) in (first..).zip(sums) {
@@ -183,43 +163,6 @@ impl LinearPlan {
             });
         }
         Ok(work.into_iter().map(|w| w.answer).collect())
-    }
-
-    /// Products of ciphertexts with weights that are transformed at this moment; `finish(part, answer, sum)` gets each sum and
-    /// returns its memory. A ciphertext stays in the cache while it meets the weights of [`FEW_ANSWERS`] answers.
-    fn multiply_direct(
-        &self,
-        group: usize,
-        plain: &[i64],
-        parts: &mut [Work],
-        mut finish: impl FnMut(&mut Work, usize, Sum) -> Sum,
-    ) {
-        let params = &self.params;
-        let fresh = || Sum { a: Poly::zero(params), b: Poly::zero(params) };
-        let (mut used, mut poly, mut small) = (Vec::<Sum>::new(), Poly::zero(params), Vec::new());
-        for first in (0..self.counts.filters).step_by(FEW_ANSWERS) {
-            let answers = first..(first + FEW_ANSWERS).min(self.counts.filters);
-            // Sums of the first answer for each part, then of the second.
-            let mut sums: Vec<Sum> = (0..answers.len() * parts.len())
-                .map(|_| used.pop().map_or_else(fresh, |sum| sum.zeroed(params)))
-                .collect();
-            for block in 0..self.counts.channels {
-                for (answer, sums) in answers.clone().zip(sums.chunks_exact_mut(parts.len())) {
-                    self.transform_weight(group, answer, block, plain, &mut small, &mut poly);
-                    for (sum, w) in sums.iter_mut().zip(&*parts) {
-                        let [a, b] = w.ciphertexts.single(block);
-                        sum.a.mul_accumulate(params, a, &poly);
-                        sum.b.mul_accumulate(params, b, &poly);
-                    }
-                }
-            }
-            let mut sums = sums.into_iter();
-            for answer in answers {
-                for (w, sum) in parts.iter_mut().zip(&mut sums) {
-                    used.push(finish(w, answer, sum));
-                }
-            }
-        }
     }
 
     fn check_server(&self, key: &PublicKey, weights: &EncodedWeights) -> Result<()> {
@@ -377,9 +320,9 @@ mod tests {
         let mut ciphertexts = Ciphertexts::new(&params, plan.counts.channels);
         plan.take_query(&public, 0, &queries[0], Some(&server), |i, a, b| ciphertexts.set(&params, i, &a, &b)).unwrap();
         let mut sums: Vec<Sum> = Vec::new();
-        plan.for_each_chunk(&encoded, 0, |_, chunk| {
+        plan.for_each_chunk(&encoded, 0, |_, _, chunk| {
             let mut parts = [(&ciphertexts, chunk.sums(&params, &mut Vec::new()))];
-            mac::multiply(&params, chunk, &mut parts);
+            mac::multiply(&params, chunk, &mut parts, false);
             let [(_, more)] = parts;
             sums.extend(more);
         });

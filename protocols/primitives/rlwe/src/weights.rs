@@ -22,8 +22,9 @@ enum Source {
     Deferred(Vec<i64>),
 }
 
-/// Deferred weights are transformed so many bytes at a time, to be used before they leave the cache. *Local.*
-const CHUNK_BYTES: usize = 2 << 20;
+/// Deferred weights are transformed for so many ciphertexts and [`ANSWERS`] answers at a time, 4 MiB at N = 4096, to be used
+/// before they leave the cache. *Local.*
+pub(crate) const SPAN: usize = 8;
 
 impl std::fmt::Debug for EncodedWeights {
     /// Says nothing about the weights.
@@ -70,7 +71,7 @@ impl LinearPlan {
         let chunk = |group, first: usize| {
             let answers = ANSWERS.min(self.counts.filters - first);
             let mut chunk = Weights::new(&self.params, answers, self.counts.channels);
-            self.fill_chunk(group, first, weights, &mut chunk);
+            self.fill_chunk(group, first, 0, weights, &mut chunk);
             chunk
         };
         let group = |group| (0..self.counts.filters).step_by(ANSWERS).map(|first| chunk(group, first)).collect();
@@ -100,36 +101,44 @@ impl LinearPlan {
         Ok(EncodedWeights { plan: self.tag(), source: Source::Deferred(weights.to_vec()), norm, statistical_bits })
     }
 
-    /// Calls `f(first answer, weights)` for all answers of a group of channels, a chunk at a time and in order.
-    pub(crate) fn for_each_chunk(&self, weights: &EncodedWeights, group: usize, mut f: impl FnMut(usize, &Weights)) {
+    /// Calls `f(first answer, first ciphertext, weights)` for all answers of a group of channels, a chunk at a time: answers in
+    /// order, and for each all ciphertexts in order, [`SPAN`] at a time if the weights are deferred, else all at once.
+    pub(crate) fn for_each_chunk(
+        &self,
+        weights: &EncodedWeights,
+        group: usize,
+        mut f: impl FnMut(usize, usize, &Weights),
+    ) {
         match &weights.source {
             Source::Ready(groups) => {
                 for (first, chunk) in (0..).step_by(ANSWERS).zip(&groups[group]) {
-                    f(first, chunk);
+                    f(first, 0, chunk);
                 }
             }
             Source::Deferred(plain) => {
-                let answer_bytes = self.counts.channels * self.params.n() * self.params.primes() * 8;
-                let most = (CHUNK_BYTES / answer_bytes).clamp(1, ANSWERS).min(self.counts.filters);
-                let mut chunk = Weights::new(&self.params, most, self.counts.channels);
-                for first in (0..self.counts.filters).step_by(most) {
-                    chunk.resize(&self.params, most.min(self.counts.filters - first));
-                    self.fill_chunk(group, first, plain, &mut chunk);
-                    f(first, &chunk);
+                let mut chunk =
+                    Weights::new(&self.params, ANSWERS.min(self.counts.filters), SPAN.min(self.counts.channels));
+                for first in (0..self.counts.filters).step_by(ANSWERS) {
+                    for block in (0..self.counts.channels).step_by(SPAN) {
+                        let answers = ANSWERS.min(self.counts.filters - first);
+                        chunk.resize(&self.params, answers, SPAN.min(self.counts.channels - block));
+                        self.fill_chunk(group, first, block, plain, &mut chunk);
+                        f(first, block, &chunk);
+                    }
                 }
             }
         }
     }
 
-    fn fill_chunk(&self, group: usize, first: usize, weights: &[i64], chunk: &mut Weights) {
+    fn fill_chunk(&self, group: usize, first: usize, first_block: usize, weights: &[i64], chunk: &mut Weights) {
         let mut small = Vec::new();
         let mut polys: Vec<Poly<Values>> = Vec::new();
         for answer in 0..chunk.answers() {
-            for block in (0..self.counts.channels).step_by(TOGETHER) {
-                let blocks = block..(block + TOGETHER).min(self.counts.channels);
+            for block in (0..chunk.count()).step_by(TOGETHER) {
+                let blocks = block..(block + TOGETHER).min(chunk.count());
                 polys.resize_with(blocks.len(), || Poly::zero(&self.params));
                 for (poly, block) in polys.iter_mut().zip(blocks) {
-                    self.transform_weight(group, first + answer, block, weights, &mut small, poly);
+                    self.transform_weight(group, first + answer, first_block + block, weights, &mut small, poly);
                 }
                 chunk.set(&self.params, answer, block, &polys.iter().collect::<Vec<_>>());
             }
@@ -137,7 +146,7 @@ impl LinearPlan {
     }
 
     /// One weight polynomial at the roots, in the memory of `poly`; `small` is working space.
-    pub(crate) fn transform_weight(
+    fn transform_weight(
         &self,
         group: usize,
         answer: usize,
