@@ -168,10 +168,11 @@ impl Linear {
 }
 
 /// How many queries are answered together where weights are transformed at their use. At the roots a ciphertext takes 2
-/// words for each coefficient and prime.
+/// words for each coefficient and prime, and so does the sum of each of up to 8 answers in the making.
 fn queries_together(plan: &LinearPlan) -> usize {
     let cost = plan.cost();
-    let roots_bytes = cost.ciphertexts_up / cost.parts * plan.params().n() * plan.params().primes() * 16;
+    let pairs = cost.ciphertexts_up / cost.parts + (cost.ciphertexts_down / cost.parts).min(8);
+    let roots_bytes = pairs * plan.params().n() * plan.params().primes() * 16;
     (MOST_QUERY_BYTES / (roots_bytes + plan.query_bytes())).clamp(1, cost.parts)
 }
 
