@@ -24,13 +24,13 @@ pub(crate) const TOGETHER: usize = 8;
 /// Answers computed in one pass over the ciphertexts. *Local*: their sums wait for the inverse transform.
 pub(crate) const ANSWERS: usize = 8;
 
-/// The ciphertexts of a part at the roots, blocked: [prime][block][ciphertext][a, b][lane].
+/// The ciphertexts of a part at the roots, blocked: `[prime][block][ciphertext][a, b][lane]`.
 pub(crate) struct Ciphertexts {
     words: Vec<u64>,
     count: usize,
 }
 
-/// Weight polynomials of up to [`ANSWERS`] answers at the roots, blocked: [prime][block][answer][ciphertext][lane].
+/// Weight polynomials of up to [`ANSWERS`] answers at the roots, blocked: `[prime][block][answer][ciphertext][lane]`.
 pub(crate) struct Weights {
     words: Vec<u64>,
     answers: usize,
@@ -100,7 +100,7 @@ impl Weights {
     }
 }
 
-/// sums[m] = sum over j of ciphertext j times weight (m, j), for every answer m and every part; added to what `sums` hold
+/// `sums[m]` = sum over j of ciphertext j times weight (m, j), for every answer m and every part; added to what `sums` hold
 /// if `add`.
 ///
 /// A block of weights is read once and meets all parts while it is in the cache.
@@ -132,7 +132,7 @@ pub(crate) fn multiply(params: &Params, weights: &Weights, parts: &mut [(&Cipher
     }
 }
 
-/// One block: `ct` is [ciphertext][a, b][lane], `w` [answer][ciphertext][lane], `out` [answer][a, b][lane].
+/// One block: `ct` is `[ciphertext][a, b][lane]`, `w` `[answer][ciphertext][lane]`, `out` `[answer][a, b][lane]`.
 fn block_of_sums(kernel: Kernel, modulus: Modulus, ct: &[u64], w: &[u64], out: &mut [u64]) {
     #[cfg(target_arch = "x86_64")]
     if kernel == Kernel::Avx512 {

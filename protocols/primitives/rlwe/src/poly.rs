@@ -17,7 +17,7 @@ pub(crate) enum Coeff {}
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Values {}
 
-/// An element of Z_q[X] / (X^N + 1): one row of N reduced residues for each prime.
+/// An element of Z_q\[X] / (X^N + 1): one row of N reduced residues for each prime.
 #[derive(Clone, Debug)]
 pub(crate) struct Poly<R> {
     rows: Vec<u64>,
