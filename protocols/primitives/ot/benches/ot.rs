@@ -67,6 +67,7 @@ fn extensions(c: &mut Criterion) {
     let mut group = c.benchmark_group("ot");
     group.sample_size(10).sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(4));
     let ferret = |p: FerretParams| (Extension::Ferret(p), p.part() * (10_000_000 / p.part()));
+    let malicious = |p: FerretParams| (Extension::FerretMalicious(p), ferret(p).1);
     let cases = [
         ("iknp", (Extension::Iknp, 1 << 20)),
         ("softspoken", (Extension::SoftSpoken, 1 << 20)),
@@ -74,6 +75,10 @@ fn extensions(c: &mut Criterion) {
         ("ferret-medium", ferret(FerretParams::MEDIUM)),
         ("ferret-large", ferret(FerretParams::LARGE)),
         ("ferret-huge", ferret(FerretParams::HUGE)),
+        ("kos", (Extension::Kos, 1 << 20)),
+        ("ferret-malicious-small", malicious(FerretParams::SMALL)),
+        ("ferret-malicious-large", malicious(FerretParams::LARGE)),
+        ("ferret-malicious-huge", malicious(FerretParams::HUGE)),
     ];
     for (name, (extension, n)) in cases {
         measure(

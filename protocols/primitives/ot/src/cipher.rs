@@ -43,15 +43,6 @@ impl Prg {
         Self(Aes::new(seed))
     }
 
-    /// The kernels behind this generator, if the processor has any.
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) fn kernels(&self) -> Option<&X86Aes> {
-        match &self.0 {
-            Aes::X86(aes) => Some(aes),
-            Aes::Portable(_) => None,
-        }
-    }
-
     /// Blocks `first..first + out.len()` of the stream.
     pub(crate) fn fill(&self, first: u64, out: &mut [Block]) {
         match &self.0 {

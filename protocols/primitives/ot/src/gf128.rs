@@ -4,10 +4,7 @@ use crate::block::{Block, mask, times_x};
 use crate::cipher::Prg;
 use crate::simd::Level;
 #[cfg(target_arch = "x86_64")]
-use crate::simd::clmul_x86;
-
-/// Coefficients drawn at once (local).
-const BATCH: usize = 256;
+use crate::simd::{clmul_x86, tree_x86};
 
 /// A sum of products, as a polynomial of degree below 255.
 #[derive(Clone, Copy, Default)]
@@ -49,24 +46,6 @@ impl Challenge {
     pub(crate) fn fill(&self, out: &mut [Block]) {
         self.0.fill(0, out);
     }
-
-    /// Adds the inner product of the coefficients and `xs` to `sum`; returns the coefficient at `position`, which is
-    /// secret, if one is given.
-    pub(crate) fn fold(&self, xs: &[Block], sum: &mut Sum, position: Option<usize>) -> Block {
-        let mut chis = [0; BATCH];
-        let mut selected = 0;
-        for (n, xs) in xs.chunks(BATCH).enumerate() {
-            let chis = &mut chis[..xs.len()];
-            self.0.fill((n * BATCH) as u64, chis);
-            sum.add_products(chis, xs);
-            if let Some(position) = position {
-                for (j, chi) in chis.iter().enumerate() {
-                    selected ^= chi & equal(n * BATCH + j, position);
-                }
-            }
-        }
-        selected
-    }
 }
 
 /// All ones if a = b, else zero, without a branch.
@@ -83,11 +62,19 @@ pub(crate) fn combine(blocks: &[Block]) -> Block {
 }
 
 /// The product of two elements.
-#[cfg(test)]
-fn times(a: Block, b: Block) -> Block {
+pub(crate) fn times(a: Block, b: Block) -> Block {
     let mut sum = Sum::default();
     sum.add_products(&[a], &[b]);
     sum.reduce()
+}
+
+/// The block at a secret position, or zero beyond the end: all are read.
+pub(crate) fn select(position: usize, blocks: &[Block]) -> Block {
+    match Level::detect() {
+        #[cfg(target_arch = "x86_64")]
+        level @ (Level::Avx2 | Level::Avx512) => tree_x86::select(level, position, blocks),
+        _ => blocks.iter().enumerate().fold(0, |s, (j, b)| s ^ (b & equal(j, position))),
+    }
 }
 
 fn products(level: Level, a: &[Block], b: &[Block]) -> (Block, Block) {
@@ -134,6 +121,17 @@ mod tests {
     }
 
     #[test]
+    fn every_level_selects_the_same_block() {
+        let xs = blocks(77, 3);
+        for level in Level::all() {
+            for position in [0, 9, 10, 50, 76, 77, 1000] {
+                let expect = xs.get(position).copied().unwrap_or(0);
+                assert_eq!(level.force(|| select(position, &xs)), expect, "{level:?} {position}");
+            }
+        }
+    }
+
+    #[test]
     fn a_field_with_the_right_polynomial() {
         assert_eq!(times(1 << 127, 2), 0x87);
         assert_eq!(times(1 << 127, 1 << 127), times(times(1 << 64, 1 << 64), times(1 << 63, 1 << 63)));
@@ -142,19 +140,5 @@ mod tests {
         assert_eq!(times(times(a, b), c), times(a, times(b, c)));
         assert_eq!(times(a, 2), times_x(a));
         assert_eq!(combine(&[a, b, c]), a ^ times(b, 2) ^ times(c, 4));
-    }
-
-    #[test]
-    fn folding_selects_the_coefficient() {
-        let challenge = Challenge::new(&blake3::Hasher::new());
-        let xs = blocks(600, 9);
-        let mut chis = vec![0; 600];
-        challenge.fill(&mut chis);
-        for position in [0, 255, 256, 599] {
-            let mut sum = Sum::default();
-            assert_eq!(challenge.fold(&xs, &mut sum, Some(position)), chis[position]);
-            let expect = chis.iter().zip(&xs).fold(0, |s, (c, x)| s ^ times(*c, *x));
-            assert_eq!(sum.reduce(), expect);
-        }
     }
 }

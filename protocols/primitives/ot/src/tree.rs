@@ -32,12 +32,14 @@ impl TreeHash {
 
     /// Applies the fixes to the parents, replaces them by their left children and writes the right ones; returns the
     /// sums of both.
-    fn level(&self, fixes: &[Fix; 2], left: &mut [Block], right: &mut [Block]) -> (Block, Block) {
+    fn level(&self, fixes: Option<&[Fix; 2]>, left: &mut [Block], right: &mut [Block]) -> (Block, Block) {
         #[cfg(target_arch = "x86_64")]
         if let Some(kernels) = self.hash.kernels() {
             return kernels.level(fixes, left, right);
         }
-        apply(fixes, left);
+        if let Some(fixes) = fixes {
+            apply(fixes, left);
+        }
         right.copy_from_slice(left);
         self.hash.hash(0, 1, left);
         let mut sums = (0, 0);
@@ -59,7 +61,7 @@ pub(crate) fn expand(hash: &TreeHash, root: Block, delta: Block, leaves: &mut [B
     left_sums[0] = root;
     for (level, sum) in left_sums.iter_mut().enumerate().skip(1) {
         let (left, right) = leaves[..2 << level].split_at_mut(1 << level);
-        *sum = hash.level(&[Fix::default(); 2], left, right).0;
+        *sum = hash.level(None, left, right).0;
     }
 }
 
@@ -75,7 +77,7 @@ pub(crate) fn expand_punctured(hash: &TreeHash, position: usize, known: &[Block]
     for (level, known) in known.iter().enumerate().skip(1) {
         let width = 1 << level;
         let (left, right) = leaves[..2 * width].split_at_mut(width);
-        let (left_sum, right_sum) = hash.level(&fixes, left, right);
+        let (left_sum, right_sum) = hash.level(Some(&fixes), left, right);
         let right_path = takes_right(level);
         let sibling = known ^ (left_sum & right_path) ^ (right_sum & !right_path) ^ junk;
         let left_position = position & (width - 1);

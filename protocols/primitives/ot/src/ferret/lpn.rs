@@ -3,6 +3,9 @@
 use crate::block::Block;
 use crate::cipher::Prg;
 use crate::ferret::params::LOCALITY;
+use crate::simd::Level;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::lpn_x86;
 
 /// Rows whose positions are drawn together (local); an even number, since two rows take five blocks.
 const BATCH: usize = 64;
@@ -22,19 +25,22 @@ impl Lpn {
     /// Adds rows `first_row..` of the code, applied to `secret`, to `out`. `first_row` and the length must be even.
     pub(crate) fn add(&self, first_row: u64, secret: &[Block], out: &mut [Block]) {
         debug_assert!(first_row.is_multiple_of(2) && out.len().is_multiple_of(2) && secret.len().is_power_of_two());
-        #[cfg(target_arch = "x86_64")]
-        if let Some(stream) = self.stream.kernels() {
-            return crate::simd::lpn_x86::add(stream, first_row, secret, out);
-        }
         let mask = secret.len() - 1;
+        let level = Level::detect();
         let mut words = [0; BATCH * LOCALITY / 4];
         for (n, rows) in out.chunks_mut(BATCH).enumerate() {
             let words = &mut words[..rows.len() * LOCALITY / 4];
             self.stream.fill((first_row + (n * BATCH) as u64) / 2 * 5, words);
-            let positions: &[u32] = bytemuck::cast_slice(words);
-            for (row, p) in rows.iter_mut().zip(positions.chunks_exact(LOCALITY)) {
-                for p in p {
-                    *row ^= secret[*p as usize & mask];
+            let positions: &mut [u32] = bytemuck::cast_slice_mut(words);
+            match level {
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 | Level::Avx512 => lpn_x86::add(level, positions, secret, rows),
+                _ => {
+                    for (row, p) in rows.iter_mut().zip(positions.chunks_exact(LOCALITY)) {
+                        for p in p {
+                            *row ^= secret[*p as usize & mask];
+                        }
+                    }
                 }
             }
         }
@@ -44,14 +50,13 @@ impl Lpn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::Level;
 
     #[test]
     fn every_level_adds_the_same_rows() {
         let secret: Vec<Block> = (1..=4096).map(|i| i * 0x1_0000_0001_0000_0001).collect();
         let rows = |level: Level| {
             let mut out: Vec<Block> = (0..998).collect();
-            level.force(|| Lpn::new(5)).add(64, &secret, &mut out);
+            level.force(|| Lpn::new(5).add(64, &secret, &mut out));
             out
         };
         for level in Level::all() {

@@ -33,6 +33,9 @@ use crate::tree::TreeHash;
 /// Trees whose corrections travel in one message (agreement).
 const TREES_PER_MESSAGE: usize = 64;
 
+/// Leaves that are finished together, while they are in the cache (agreement: they share a challenge of the check).
+const LEAVES_TOGETHER: usize = 1 << 13;
+
 /// Which Ferret of a session this is.
 #[derive(Clone, Copy)]
 pub(crate) struct Purpose<'a> {
@@ -92,10 +95,10 @@ impl Iteration {
         &self.base.filled()[..self.params.k()]
     }
 
-    /// The correlated OTs of the next tree.
-    fn levels(&self) -> &[Block] {
+    /// The correlated OTs of tree `tree` of those to come.
+    fn levels(&self, tree: usize) -> &[Block] {
         let h = self.params.depth();
-        &self.base.filled()[self.params.k() + self.trees * h..][..h]
+        &self.base.filled()[self.params.k() + (self.trees + tree) * h..][..h]
     }
 
     /// The correlated OTs of the next check.
@@ -105,13 +108,14 @@ impl Iteration {
         self.base.filled()[from..from + CHECK_OTS].to_vec()
     }
 
-    /// Completes the leaves of the next tree, which are correlated OTs with one choice that is 1.
-    fn finish_tree(&mut self, corrections: &[u8], leaves: &mut [Block], missing: Option<usize>) {
+    /// Completes the leaves of the next trees, which are correlated OTs with one choice in each tree that is 1; the
+    /// receiver knows where.
+    fn finish(&mut self, corrections: &[u8], leaves: &mut [Block], missing: Option<&[usize]>) {
         if let Some(check) = &mut self.check {
-            check.tree(corrections, leaves, missing);
+            check.trees(corrections, leaves, self.params.run(), missing);
         }
         self.lpn.add(self.rows, self.secret(), leaves);
-        self.trees += 1;
+        self.trees += leaves.len() / self.params.run();
         self.rows += leaves.len() as u64;
     }
 

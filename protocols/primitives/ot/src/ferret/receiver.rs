@@ -3,7 +3,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::check::{HASH_BYTES, NAME};
-use super::{FerretParams, Iteration, Purpose, TREES_PER_MESSAGE};
+use super::{FerretParams, Iteration, LEAVES_TOGETHER, Purpose, TREES_PER_MESSAGE};
 use crate::block::{self, BLOCK_BYTES};
 use crate::buffer::Buffer;
 use crate::tree;
@@ -39,19 +39,26 @@ impl FerretReceiver {
         let Self { iteration } = self;
         let (h, run) = (iteration.params.depth(), iteration.params.run());
         let mut known = Zeroizing::new(vec![0; h]);
+        let mut missing = Zeroizing::new(Vec::with_capacity(LEAVES_TOGETHER / run));
         for group in out.add(count * run)?.chunks_mut(TREES_PER_MESSAGE * run) {
             let message = ch.recv_exact("Ferret trees", group.len() / run * h * BLOCK_BYTES)?;
-            for (leaves, corrections) in group.chunks_exact_mut(run).zip(message.chunks_exact(h * BLOCK_BYTES)) {
-                // v = q + uΔ and the correction q + left sum give the sum of the left side if u = 0, else of the right.
-                let mut position = 0;
-                let levels = iteration.levels().iter().zip(block::decode(corrections));
-                for (level, ((v, correction), known)) in levels.zip(known.iter_mut()).enumerate() {
-                    *known = v ^ correction;
-                    position |= (!*v as usize & 1) << level;
+            let corrections_together = LEAVES_TOGETHER / run * h * BLOCK_BYTES;
+            for (together, all) in group.chunks_mut(LEAVES_TOGETHER).zip(message.chunks(corrections_together)) {
+                missing.clear();
+                let trees = together.chunks_exact_mut(run).zip(all.chunks_exact(h * BLOCK_BYTES));
+                for (t, (leaves, corrections)) in trees.enumerate() {
+                    // v = q + uΔ and the correction q + left sum give the sum of the left side if u = 0, else the right.
+                    let mut position = 0;
+                    let levels = iteration.levels(t).iter().zip(block::decode(corrections));
+                    for (level, ((v, correction), known)) in levels.zip(known.iter_mut()).enumerate() {
+                        *known = v ^ correction;
+                        position |= (!*v as usize & 1) << level;
+                    }
+                    let hash = &iteration.hash;
+                    tree::expand_punctured(hash, position, &known, leaves).finish(hash, leaves);
+                    missing.push(position);
                 }
-                let hash = &iteration.hash;
-                tree::expand_punctured(hash, position, &known, leaves).finish(hash, leaves);
-                iteration.finish_tree(corrections, leaves, Some(position));
+                iteration.finish(all, together, Some(&missing));
             }
         }
         if iteration.check.is_some() {

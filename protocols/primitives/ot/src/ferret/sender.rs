@@ -1,7 +1,7 @@
 use si_wire::Channel;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{FerretParams, Iteration, Purpose, TREES_PER_MESSAGE};
+use super::{FerretParams, Iteration, LEAVES_TOGETHER, Purpose, TREES_PER_MESSAGE};
 use crate::Result;
 use crate::block::{self, BLOCK_BYTES, Block};
 use crate::buffer::Buffer;
@@ -45,15 +45,17 @@ impl FerretSender {
         let mut message = Vec::with_capacity(TREES_PER_MESSAGE * h * BLOCK_BYTES);
         for group in out.add(count * run)?.chunks_mut(TREES_PER_MESSAGE * run) {
             message.clear();
-            for leaves in group.chunks_exact_mut(run) {
-                let mut root = [0];
-                roots.fill(iteration.rows, &mut root);
-                tree::expand(&iteration.hash, root[0], *delta, leaves, &mut left_sums);
-                tree::finish(leaves);
+            for together in group.chunks_mut(LEAVES_TOGETHER) {
                 let corrections = message.len();
-                let levels = iteration.levels().iter().zip(left_sums.iter());
-                message.extend(levels.flat_map(|(q, sum)| (q ^ sum).to_le_bytes()));
-                iteration.finish_tree(&message[corrections..], leaves, None);
+                for (t, leaves) in together.chunks_exact_mut(run).enumerate() {
+                    let mut root = [0];
+                    roots.fill(iteration.rows + (t * run) as u64, &mut root);
+                    tree::expand(&iteration.hash, root[0], *delta, leaves, &mut left_sums);
+                    tree::finish(leaves);
+                    let levels = iteration.levels(t).iter().zip(left_sums.iter());
+                    message.extend(levels.flat_map(|(q, sum)| (q ^ sum).to_le_bytes()));
+                }
+                iteration.finish(&message[corrections..], together, None);
             }
             ch.send(&message)?;
         }

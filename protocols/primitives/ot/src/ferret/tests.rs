@@ -54,18 +54,22 @@ fn against_receiver(
 fn cheating_part(o: &mut FerretSender, ch: &mut Channel, cheat: impl Fn(usize, &mut [Block])) -> Result<()> {
     let (h, run) = (PARAMS.depth(), PARAMS.run());
     let mut left_sums = vec![0; h];
-    let mut leaves = vec![0; run];
     let trees: Vec<usize> = (0..PARAMS.part_trees()).collect();
     for group in trees.chunks(TREES_PER_MESSAGE) {
         let mut message = Vec::new();
-        for t in group {
-            tree::expand(&o.iteration.hash, *t as Block + 77, DELTA, &mut leaves, &mut left_sums);
-            tree::finish(&mut leaves);
-            let mut corrections: Vec<Block> = o.iteration.levels().iter().zip(&left_sums).map(|(q, s)| q ^ s).collect();
-            cheat(*t, &mut corrections);
+        for together in group.chunks(LEAVES_TOGETHER / run) {
+            let mut leaves = vec![0; together.len() * run];
             let mut bytes = Vec::new();
-            crate::block::encode(&corrections, &mut bytes);
-            o.iteration.finish_tree(&bytes, &mut leaves, None);
+            for (i, t) in together.iter().enumerate() {
+                let leaves = &mut leaves[i * run..(i + 1) * run];
+                tree::expand(&o.iteration.hash, *t as Block + 77, DELTA, leaves, &mut left_sums);
+                tree::finish(leaves);
+                let levels = o.iteration.levels(i).iter();
+                let mut corrections: Vec<Block> = levels.zip(&left_sums).map(|(q, s)| q ^ s).collect();
+                cheat(*t, &mut corrections);
+                crate::block::encode(&corrections, &mut bytes);
+            }
+            o.iteration.finish(&bytes, &mut leaves, None);
             message.extend(bytes);
         }
         ch.send(&message)?;

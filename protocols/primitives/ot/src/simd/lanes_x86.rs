@@ -1,9 +1,14 @@
-//! One register of blocks: the operations that the AES kernels are written in.
-#![allow(unsafe_code)]
+//! One register of blocks, and groups of them: the operations that the AES kernels are written in.
+//!
+//! Loops over registers are written out: a closure would be a function of its own, without the instructions.
+#![allow(unsafe_code, clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
 
 use crate::block::Block;
+
+/// Registers of a group, which fill the pipeline.
+pub(super) const UNROLL: usize = 8;
 
 /// A register of one or four blocks.
 ///
@@ -155,5 +160,67 @@ impl Lane for __m512i {
         let mut out = [0; 4];
         unsafe { self.store(out.as_mut_ptr()) };
         out.iter().fold(0, |a, b| a ^ b)
+    }
+}
+
+/// Calls `body::<UNROLL>(i)` for whole groups of registers from block i, then `body::<1>(i)` for single ones; returns
+/// where fewer blocks than a register are left.
+macro_rules! in_groups {
+    ($lane:ty, $len:expr, $i:ident, $n:ident, $body:block) => {{
+        let mut $i = 0;
+        while $i + UNROLL * <$lane>::BLOCKS <= $len {
+            const $n: usize = UNROLL;
+            $body
+            $i += UNROLL * <$lane>::BLOCKS;
+        }
+        while $i + <$lane>::BLOCKS <= $len {
+            const $n: usize = 1;
+            $body
+            $i += <$lane>::BLOCKS;
+        }
+        $i
+    }};
+}
+pub(super) use in_groups;
+
+#[inline(always)]
+pub(super) unsafe fn load<L: Lane, const N: usize>(from: *const Block) -> [L; N] {
+    unsafe {
+        let mut x = [L::splat(0); N];
+        for n in 0..N {
+            x[n] = L::load(from.add(n * L::BLOCKS));
+        }
+        x
+    }
+}
+
+#[inline(always)]
+pub(super) unsafe fn store<L: Lane, const N: usize>(x: [L; N], to: *mut Block) {
+    unsafe {
+        for n in 0..N {
+            x[n].store(to.add(n * L::BLOCKS));
+        }
+    }
+}
+
+/// The counters of the blocks from `first` on.
+#[inline(always)]
+pub(super) unsafe fn counters<L: Lane, const N: usize>(first: u64) -> [L; N] {
+    unsafe {
+        let mut x = [L::splat(0); N];
+        for n in 0..N {
+            x[n] = L::count_from(first + (n * L::BLOCKS) as u64);
+        }
+        x
+    }
+}
+
+#[inline(always)]
+pub(super) unsafe fn xor<L: Lane, const N: usize>(mut x: [L; N], y: [L; N]) -> [L; N] {
+    unsafe {
+        for n in 0..N {
+            x[n] = x[n].xor(y[n]);
+        }
+        x
     }
 }

@@ -1,61 +1,71 @@
-//! The rows of the 10-local code: positions drawn ahead, entries prefetched. Twin: `ferret/lpn.rs`.
+//! The rows of the 10-local code. Twin: `ferret/lpn.rs`.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use super::aes_x86::X86Aes;
+use super::Level;
 use crate::block::Block;
 
 /// Ones of a row.
 const LOCALITY: usize = 10;
 
-/// Rows whose positions are drawn together (local); even, since two rows take five blocks.
-pub(crate) const BATCH: usize = 32;
-
-/// Words of a batch.
-const WORDS: usize = BATCH * LOCALITY;
-
-/// Adds rows `first_row..` of the code applied to `secret` to `out`; position j of row i is word 10 i + j of the stream,
-/// reduced modulo the length of `secret`, a power of two.
+/// Adds to each row of `out` the ten entries of `secret` that its ten words of `stream` name, reduced modulo the length
+/// of `secret`, a power of two. The words are written over.
 ///
-/// Positions are public: they are addresses. While a batch is summed, the entries of the next one are on their way.
-pub(crate) fn add(stream: &X86Aes, first_row: u64, secret: &[Block], out: &mut [Block]) {
-    assert!(secret.len().is_power_of_two() && first_row.is_multiple_of(2) && out.len().is_multiple_of(2));
-    let mask = (secret.len() - 1) as u32;
-    let mut batches = [[0; WORDS / 4]; 2];
-    let draw = |row: usize, len: usize, words: &mut [Block; WORDS / 4]| {
-        stream.ctr((first_row + row as u64) / 2 * 5, &mut words[..len.min(BATCH) * LOCALITY / 4]);
-    };
-    let total = out.len();
-    draw(0, total, &mut batches[0]);
-    for (n, rows) in out.chunks_mut(BATCH).enumerate() {
-        let (now, next) = {
-            let (a, b) = batches.split_at_mut(1);
-            if n % 2 == 0 { (&a[0], &mut b[0]) } else { (&b[0], &mut a[0]) }
-        };
-        let after = (n + 1) * BATCH;
-        if after < total {
-            draw(after, total - after, next);
-            let next: &[u32] = bytemuck::cast_slice(&next[..]);
-            for p in &next[..(total - after).min(BATCH) * LOCALITY] {
-                // SAFETY: the position is below the length; a prefetch has no effect that can be seen.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(secret.as_ptr().add((p & mask) as usize).cast()) };
-            }
+/// Positions are public: they are addresses. The processor looks far enough ahead to have the entries of several rows
+/// on their way at once; prefetches on top of that made it slower (measured on Zen 5).
+///
+/// # Panics
+/// If the lengths do not fit, or at the scalar level.
+pub(crate) fn add(level: Level, stream: &mut [u32], secret: &[Block], out: &mut [Block]) {
+    assert!(secret.len().is_power_of_two() && secret.len() <= 1 << 28, "positions are drawn by masking");
+    assert_eq!(stream.len(), LOCALITY * out.len(), "ten words for each row");
+    // SAFETY: the level says that the processor has the instructions; the lengths have been checked.
+    unsafe {
+        match level {
+            Level::Avx512 => wide(stream, secret, out),
+            Level::Avx2 => narrow(stream, secret, out),
+            Level::Scalar => unreachable!("the scalar level has its own code"),
         }
-        let now: &[u32] = bytemuck::cast_slice(&now[..]);
-        for (row, p) in rows.iter_mut().zip(now.chunks_exact(LOCALITY)) {
-            // SAFETY: SSE2 is part of x86-64; every position is below the length of `secret`.
-            unsafe {
-                let at = |j: usize| _mm_loadu_si128(secret.as_ptr().add((p[j] & mask) as usize).cast());
-                let a = _mm_xor_si128(at(0), at(1));
-                let b = _mm_xor_si128(at(2), at(3));
-                let c = _mm_xor_si128(at(4), at(5));
-                let d = _mm_xor_si128(at(6), at(7));
-                let e = _mm_xor_si128(at(8), at(9));
-                let row: *mut __m128i = std::ptr::from_mut(row).cast();
-                let sum = _mm_xor_si128(_mm_xor_si128(a, b), _mm_xor_si128(c, d));
-                _mm_storeu_si128(row, _mm_xor_si128(_mm_xor_si128(sum, e), _mm_loadu_si128(row)));
-            }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn wide(stream: &mut [u32], secret: &[Block], out: &mut [Block]) {
+    // SAFETY: as promised by the caller.
+    unsafe { rows(stream, secret, out) }
+}
+
+#[target_feature(enable = "avx2")]
+unsafe fn narrow(stream: &mut [u32], secret: &[Block], out: &mut [Block]) {
+    // SAFETY: as promised by the caller.
+    unsafe { rows(stream, secret, out) }
+}
+
+/// Compiled once for each set of instructions.
+///
+/// # Safety
+/// The length of `secret` is a power of two, and `stream` has ten words for each row.
+#[inline(always)]
+unsafe fn rows(stream: &mut [u32], secret: &[Block], out: &mut [Block]) {
+    // Byte offsets for all rows first, in straight vector code.
+    let mask = (secret.len() - 1) as u32;
+    for word in &mut *stream {
+        *word = (*word & mask) << 4;
+    }
+    let base: *const u8 = secret.as_ptr().cast();
+    for (row, offsets) in out.iter_mut().zip(stream.as_chunks::<LOCALITY>().0) {
+        // SAFETY: every offset is that of a block of `secret`; SSE2 is part of x86-64.
+        unsafe {
+            let at = |j: usize| _mm_load_si128(base.add(offsets[j] as usize).cast());
+            let a = _mm_xor_si128(at(0), at(1));
+            let b = _mm_xor_si128(at(2), at(3));
+            let c = _mm_xor_si128(at(4), at(5));
+            let d = _mm_xor_si128(at(6), at(7));
+            let e = _mm_xor_si128(at(8), at(9));
+            let row: *mut __m128i = std::ptr::from_mut(row).cast();
+            let sum = _mm_xor_si128(_mm_xor_si128(a, b), _mm_xor_si128(c, d));
+            _mm_store_si128(row, _mm_xor_si128(_mm_xor_si128(sum, e), _mm_load_si128(row)));
         }
     }
 }

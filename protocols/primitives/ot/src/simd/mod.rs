@@ -12,6 +12,8 @@ pub(crate) mod lpn_x86;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod transpose_x86;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod tree_x86;
 
 use std::sync::OnceLock;
 
