@@ -131,7 +131,7 @@ pub fn worst_case_ranges(model: &Model, min: i64, max: i64) -> Vec<NodeRange> {
         .collect()
 }
 
-/// The greatest difference to [`crate::run_fixed`], in units of the last place, that any score can show when any of the
+/// The greatest difference to [`crate::run_fixed()`], in units of the last place, that any score can show when any of the
 /// rescales come out one too small: no assumption, hence wide, and useless for deep networks ([`i64::MAX`] if beyond).
 /// [`crate::score_tolerance`] is the statistical one.
 #[must_use]

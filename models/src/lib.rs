@@ -1,5 +1,5 @@
 //! Networks as data: a public [`Graph`] (operators, shapes, fixed-point format), the server's [`Weights`], and the two
-//! reference executors that every protocol is measured against: [`run_float`] and, the oracle, [`run_fixed`]. The
+//! reference executors that every protocol is measured against: [`run_float()`] and, the oracle, [`run_fixed()`]. The
 //! [`zoo`] knows models by name.
 //!
 //! ```

@@ -31,11 +31,11 @@ pub fn run_fixed(model: &Model, input: &Array4<i64>) -> Result<Array2<i64>> {
     walk::batch(model.graph(), input, |image| executor.image(image, &mut Quiet))
 }
 
-/// [`run_fixed`] as a protocol with one-bit rounding computes it: for each number x to be rescaled, in order,
+/// [`run_fixed()`] as a protocol with one-bit rounding computes it: for each number x to be rescaled, in order,
 /// `one_too_small(x, bits)` says whether it comes out as floor(x / 2^bits) - 1. One image after the other.
 ///
 /// # Errors
-/// As [`run_fixed`].
+/// As [`run_fixed()`].
 pub fn run_fixed_with(
     model: &Model,
     input: &Array4<i64>,
@@ -66,7 +66,7 @@ pub struct NodeRange {
 /// The ranges that the nodes' values take on these images: how much room a format leaves in practice.
 ///
 /// # Errors
-/// As [`run_fixed`].
+/// As [`run_fixed()`].
 pub fn run_fixed_ranges(model: &Model, input: &Array4<i64>) -> Result<Vec<NodeRange>> {
     let executor = Executor::new(model);
     let nodes = model.graph().nodes();

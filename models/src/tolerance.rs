@@ -43,7 +43,7 @@ impl Errors {
     }
 }
 
-/// By how much a score may differ from [`crate::run_fixed`]'s, in units of the last place, when every rescale may come
+/// By how much a score may differ from [`crate::run_fixed()`]'s, in units of the last place, when every rescale may come
 /// out as floor - 1 in place of floor, as the local truncation of shares does.
 ///
 /// A statistical bound, propagated layer by layer and channel by channel as a mean shift and a variance:

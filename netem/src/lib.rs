@@ -2,8 +2,8 @@
 //! really gives.
 //!
 //! A [`Profile`] says what a link is to be; [`Link`] makes a transport behave like it; [`probe_client`] and
-//! [`probe_server`] measure a live pair of channels, and [`gate`] compares what they saw with the profile.
-//! [`price`] is the time that a link of a profile takes for a protocol's rounds and bytes.
+//! [`probe_server`] measure a live pair of channels, and [`gate()`] compares what they saw with the profile.
+//! [`price()`] is the time that a link of a profile takes for a protocol's rounds and bytes.
 
 mod clock;
 mod error;

@@ -231,7 +231,6 @@ fn from_rlwe(e: si_rlwe::Error, peer: Role, node: &str) -> Error {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 mod tests {
     use super::*;
     use si_testing::graphs::{CASES, random_model};
