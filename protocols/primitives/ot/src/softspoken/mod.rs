@@ -28,6 +28,9 @@ const ROW: usize = 128;
 /// OTs are made in tiles of this many times 128 (agreement: it fixes the lengths of the messages).
 const TILE: usize = 64;
 
+/// Leaves that are expanded together are 2 to this power (local: 16 KiB a tile).
+const GROUP_BITS: usize = 4;
+
 /// Which variant runs, the same at both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
@@ -40,14 +43,17 @@ pub(crate) struct Variant {
 /// The streams of the leaves, and where they stand.
 struct Streams {
     field_bits: usize,
-    /// 2^k generators for each block.
-    leaves: Vec<Prg>,
+    /// 2^k generators for each block; at the sender the first one of each is missing.
+    leaves: Vec<Option<Prg>>,
     position: u64,
 }
 
 impl Streams {
-    fn new(field_bits: usize, seeds: &[Block]) -> Self {
-        Self { field_bits, leaves: seeds.iter().map(|s| Prg::new(*s)).collect(), position: 0 }
+    /// Without the generator at 0 of each block, if `punctured`.
+    fn new(field_bits: usize, seeds: &[Block], punctured: bool) -> Self {
+        let first = |i: usize| i.is_multiple_of(1 << field_bits);
+        let leaf = |(i, seed): (usize, &Block)| (!punctured || !first(i)).then(|| Prg::new(*seed));
+        Self { field_bits, leaves: seeds.iter().enumerate().map(leaf).collect(), position: 0 }
     }
 
     /// Number of blocks of Δ.
@@ -55,23 +61,57 @@ impl Streams {
         base::COUNT / self.field_bits
     }
 
-    /// Expands the leaves of block `b`: leaves behind u in `scratch.leaves[..tile]`, and fills the columns of the block
+    /// Expands the leaves of block `b`: leaves behind u in `scratch.sums[..tile]`, and fills the columns of the block
     /// with the sums of the leaves whose index has bit i set. The leaf with index 0 enters only u.
     fn expand(&self, b: usize, tile: usize, scratch: &mut Scratch) {
         let k = self.field_bits;
-        let leaves = &mut scratch.leaves[..tile << k];
-        for (prg, out) in self.leaves[b << k..(b + 1) << k].iter().zip(leaves.chunks_exact_mut(tile)) {
-            prg.fill(self.position, out);
+        let Scratch { leaves, sums, columns } = scratch;
+        let columns = &mut columns[b * k * tile..(b + 1) * k * tile];
+        let generators = &self.leaves[b << k..(b + 1) << k];
+        if k <= GROUP_BITS {
+            let sums = &mut sums[..tile << k];
+            self.fill(generators, tile, sums);
+            return fold(sums, columns, tile, true);
         }
-        // From the highest bit down: the upper half is the part with the bit set, then it is folded onto the lower.
-        for i in (0..k).rev() {
-            let (low, high) = leaves[..(2 * tile) << i].split_at_mut(tile << i);
-            let column = &mut scratch.columns[(b * k + i) * tile..][..tile];
-            column.copy_from_slice(&high[..tile]);
-            for part in high.chunks_exact(tile).skip(1) {
-                xor_into(column, part);
+        // Groups of leaves that fit the cache, then their sums.
+        let (low, high) = columns.split_at_mut(GROUP_BITS * tile);
+        let leaves = &mut leaves[..tile << GROUP_BITS];
+        let sums = &mut sums[..tile << (k - GROUP_BITS)];
+        let groups = generators.chunks_exact(1 << GROUP_BITS).zip(sums.chunks_exact_mut(tile));
+        for (g, (group, sum)) in groups.enumerate() {
+            self.fill(group, tile, leaves);
+            fold(leaves, low, tile, g == 0);
+            sum.copy_from_slice(&leaves[..tile]);
+        }
+        fold(sums, high, tile, true);
+    }
+
+    fn fill(&self, generators: &[Option<Prg>], tile: usize, out: &mut [Block]) {
+        for (generator, out) in generators.iter().zip(out.chunks_exact_mut(tile)) {
+            match generator {
+                Some(prg) => prg.fill(self.position, out),
+                None => out.fill(0),
             }
-            xor_into(low, high);
+        }
+    }
+}
+
+/// Adds to column i the vectors whose index has bit i set, and leaves behind the sum of all in the first. Columns that
+/// are `fresh` have no content yet.
+fn fold(vectors: &mut [Block], columns: &mut [Block], tile: usize, fresh: bool) {
+    // From the highest bit down: the upper half is the part with the bit set, then it is folded onto the lower.
+    for (i, column) in columns.chunks_exact_mut(tile).enumerate().rev() {
+        let (low, high) = vectors[..(2 * tile) << i].split_at_mut(tile << i);
+        for (n, (low, high)) in low.chunks_exact_mut(tile).zip(high.chunks_exact(tile)).enumerate() {
+            if fresh && n == 0 {
+                column.copy_from_slice(high);
+                low.iter_mut().zip(high).for_each(|(low, high)| *low ^= high);
+            } else {
+                for ((column, low), high) in column.iter_mut().zip(low).zip(high) {
+                    *column ^= high;
+                    *low ^= high;
+                }
+            }
         }
     }
 }
@@ -79,6 +119,8 @@ impl Streams {
 /// Working space for one tile.
 struct Scratch {
     leaves: Zeroizing<Vec<Block>>,
+    /// u, and sums over groups of leaves.
+    sums: Zeroizing<Vec<Block>>,
     /// 128 columns of `tile` blocks.
     columns: Zeroizing<Vec<Block>>,
 }
@@ -86,12 +128,9 @@ struct Scratch {
 impl Scratch {
     fn new(field_bits: usize) -> Self {
         Self {
-            leaves: Zeroizing::new(vec![0; TILE << field_bits]),
+            leaves: Zeroizing::new(vec![0; TILE << GROUP_BITS]),
+            sums: Zeroizing::new(vec![0; TILE << GROUP_BITS.max(field_bits.saturating_sub(GROUP_BITS))]),
             columns: Zeroizing::new(vec![0; base::COUNT * TILE]),
         }
     }
-}
-
-fn xor_into(a: &mut [Block], b: &[Block]) {
-    a.iter_mut().zip(b).for_each(|(a, b)| *a ^= b);
 }

@@ -22,7 +22,7 @@ impl SoftSpokenReceiver {
         let base = base::send(ch, rng)?;
         let session = Session::new(base.session);
         let seeds = seeds::send(ch, rng, &session, variant, &base.keys)?;
-        let streams = Streams::new(variant.field_bits, &seeds);
+        let streams = Streams::new(variant.field_bits, &seeds, false);
         let check = variant.malicious.then(|| ColumnCheck::new(&session));
         Ok((Self { streams, check }, session))
     }
@@ -53,7 +53,7 @@ impl SoftSpokenReceiver {
         let choices = &mut choices[..tile];
         for b in 0..self.streams.blocks() {
             self.streams.expand(b, tile, scratch);
-            let u = &scratch.leaves[..tile];
+            let u = &scratch.sums[..tile];
             if b == 0 {
                 choices.copy_from_slice(u);
             } else {

@@ -30,7 +30,7 @@ impl SoftSpokenSender {
         let base = base::receive(ch, rng, delta)?;
         let session = Session::new(base.session);
         let seeds = seeds::receive(ch, &session, variant, delta, &base.keys)?;
-        let streams = Streams::new(variant.field_bits, &seeds);
+        let streams = Streams::new(variant.field_bits, &seeds, true);
         let check = variant.malicious.then(|| ColumnCheck::new(&session));
         Ok((Self { streams, delta, check }, delta, session))
     }
