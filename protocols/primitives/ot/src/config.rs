@@ -7,8 +7,8 @@ use crate::{Error, FerretParams, Result};
 pub enum Extension {
     /// Ishai, Kilian, Nissim, Petrank (CRYPTO 2003); semi-honest. 127 bits up an OT.
     Iknp,
-    /// Like IKNP, against malicious parties: with the check of SoftSpokenOT for fields of 2 elements in place of that of
-    /// Keller, Orsini, Scholl (CRYPTO 2015), whose proof has a gap. 127 bits up an OT.
+    /// IKNP against malicious parties: Keller, Orsini, Scholl (CRYPTO 2015) with the check of the revised version, which
+    /// is that of SoftSpokenOT. 127 bits up an OT and 4 KB for each extension.
     Kos,
     /// Roy, SoftSpokenOT (CRYPTO 2022) with fields of 2^8 elements; semi-honest. 15 bits up an OT.
     SoftSpoken,

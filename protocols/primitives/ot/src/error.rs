@@ -3,7 +3,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// What can go wrong in an oblivious transfer.
 ///
-/// After any error the two endpoints no longer agree on their buffers: drop them and set up anew.
+/// After an error the two endpoints no longer agree on their stock: drop them and set up anew. If the error came up while
+/// correlated OTs were made, the endpoint has no stock left and makes no more: a peer that was caught gets no second try.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The connection failed, or a message of the peer's made no sense.
@@ -27,9 +28,9 @@ pub enum Error {
         /// The greatest number allowed.
         limit: usize,
     },
-    /// The thread that makes correlated OTs has ended, after an error that was already reported.
-    #[error("the lane that makes correlated OTs has ended after an earlier error")]
-    Lane,
+    /// No more correlated OTs are made, after an error that was already reported.
+    #[error("the supply of correlated OTs has ended after an earlier error: set up anew")]
+    Ended,
     /// Parameters without a published security estimate, or outside what the protocols support.
     #[error("unsupported parameters: {why}")]
     Params {

@@ -19,6 +19,7 @@ pub(crate) trait Engine: Send + 'static {
 pub(crate) struct Source<E> {
     kind: Kind<E>,
     config: OtConfig,
+    ended: bool,
     /// Orders that the lane has not yet delivered, in their order.
     orders: VecDeque<usize>,
 }
@@ -31,7 +32,7 @@ enum Kind<E> {
 impl<E: Engine> Source<E> {
     /// Makes OTs in the caller's thread, over the caller's channel.
     pub(crate) fn inline(engine: E, config: OtConfig) -> Self {
-        Self { kind: Kind::Inline(Box::new(engine)), config, orders: VecDeque::new() }
+        Self { kind: Kind::Inline(Box::new(engine)), config, ended: false, orders: VecDeque::new() }
     }
 
     /// Makes OTs in a thread of its own, over a channel of its own. The thread ends when the source is dropped, or
@@ -53,15 +54,28 @@ impl<E: Engine> Source<E> {
             .name("ot-lane".to_owned())
             .spawn(work)
             .map_err(|source| si_wire::Error::Io { what: "starting a lane for OTs".to_owned(), source })?;
-        Ok(Self { kind: Kind::Lane { orders, deliveries }, config, orders: VecDeque::new() })
+        Ok(Self { kind: Kind::Lane { orders, deliveries }, config, ended: false, orders: VecDeque::new() })
     }
 
-    /// Brings the stock to at least `n`.
+    /// Brings the stock to at least `n`. After an error there is no stock, and no more is made.
     pub(crate) fn reserve(&mut self, ch: &mut Channel, n: usize, stock: &mut Buffer) -> Result<()> {
         if n <= stock.len() {
             return Ok(());
         }
         self.config.check(n)?;
+        if self.ended {
+            return Err(Error::Ended);
+        }
+        let made = self.make(ch, n, stock);
+        if made.is_err() {
+            // What is in stock may not have passed its check.
+            self.ended = true;
+            stock.take(stock.len());
+        }
+        made
+    }
+
+    fn make(&mut self, ch: &mut Channel, n: usize, stock: &mut Buffer) -> Result<()> {
         match &mut self.kind {
             Kind::Inline(engine) => engine.extend(ch, &self.config, n - stock.len(), stock),
             Kind::Lane { .. } => {
@@ -93,7 +107,7 @@ impl<E: Engine> Source<E> {
     fn collect(&mut self, n: usize, stock: &mut Buffer) -> Result<()> {
         let Kind::Lane { deliveries, .. } = &self.kind else { return Ok(()) };
         while stock.len() < n {
-            let made = deliveries.recv().unwrap_or(Err(Error::Lane))?;
+            let made = deliveries.recv().unwrap_or(Err(Error::Ended))?;
             self.orders.pop_front();
             stock.append(&made)?;
         }

@@ -1,10 +1,10 @@
 //! The consistency check of the malicious setting: that every tree is the same for every path.
 //!
-//! Ferret, figure 7 and appendix C (after Wolverine, S&P 2021): both sides add up their leaves with random coefficients
+//! The batched check of Ferret (appendix C, after Wolverine, S&P 2021): both sides add up their leaves with random coefficients
 //! χ from GF(2^128). The receiver's sum V' and the sender's V differ by Δ times the sum of the χ at the missing leaves.
 //! The receiver sends that sum, masked by the choices of 128 correlated OTs; the sender then knows what its V should be
 //! at the receiver and sends a hash of it, which the receiver compares. A false sender passes with probability 2^-127, or
-//! by guessing bits of the paths, each of which it then knows: the noise keeps enough of its entropy (section 4 there).
+//! by guessing bits of the paths, which it then knows: the leakage on the noise that the paper's functionality allows.
 //!
 //! The χ of a few trees come from the transcript up to their corrections (Fiat, Shamir), so the last false ones meet
 //! coefficients that could not be known when they were made, and trees need not be kept until all are there. Within them

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 
-/// Ones in each column of the code (security): the d of the d-local linear code of Ferret, section 5.
+/// Entries of the secret in each sample (security): the d of Ferret's d-local linear code.
 pub(crate) const LOCALITY: usize = 10;
 
 /// Parts that the trees of an iteration are made in (agreement): each part is an extension of its own, with a check of

@@ -1,10 +1,11 @@
 //! The consistency check of the malicious setting: that the receiver used one vector of choices for all columns.
 //!
-//! SoftSpokenOT (section 4): both sides hash every column with a linear universal hash, the receiver opens its hashes
-//! and that of the choices, and the sender compares q_c = v_c + δ_c u for each of the 128 columns. The hash of a column
-//! is its inner product with random coefficients, over GF(2^128), so a false receiver passes with probability 2^-128, or
-//! by guessing the bits of Δ that its deviations depend on. Comparing every column avoids the gap in the proof of KOS,
-//! whose check mixes the columns in one field element.
+//! The subspace-VOLE check of SoftSpokenOT, which the revised version of KOS (eprint 2015/546, section 4) took over for
+//! k = 1: both sides hash every column with a linear universal hash, the receiver opens its hashes and that of the
+//! choices, and the sender compares q_c = v_c + δ_c u for each of the 128 columns. The hash of a column is its inner
+//! product with random coefficients, over GF(2^128), so a false receiver passes with probability 2^-128, or by guessing
+//! the bits of Δ that its deviations depend on. (The first version of KOS mixed the columns in one field element; the
+//! lemma behind that is false, as SoftSpokenOT shows.)
 //!
 //! Coefficients come from the transcript (Fiat, Shamir): those of a tile from all messages up to it, the tile's
 //! included, so the last tile that deviates is hashed with coefficients that it could not know. One more tile of 128 OTs

@@ -1,5 +1,5 @@
 //! OT extension from small-field VOLE: Roy, "SoftSpokenOT" (CRYPTO 2022), with fields of 2^k elements; k = 1 is IKNP
-//! (Ishai, Kilian, Nissim, Petrank, CRYPTO 2003), and with its check what KOS (Keller, Orsini, Scholl, CRYPTO 2015) aims at.
+//! (Ishai, Kilian, Nissim, Petrank, CRYPTO 2003), and with the check KOS (Keller, Orsini, Scholl, CRYPTO 2015, as revised).
 //!
 //! For each of the 128 / k blocks of Δ the receiver holds 2^k seeds and the sender all but the one that its k bits of Δ
 //! name. Expanded, they give u_b and V_b at the receiver and V_b + δ_b u_b at the sender. The receiver's u_0 are its

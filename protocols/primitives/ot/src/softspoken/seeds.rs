@@ -1,7 +1,7 @@
 //! From base OTs to all-but-one of the 2^k seeds of each block of Δ.
 //!
 //! For k = 1 the base OTs' keys are the seeds. For k > 1 they open a correlated GGM tree for each block
-//! ([`crate::tree`]); in the malicious setting the trees are checked as in SoftSpokenOT, figure 14: every leaf is
+//! ([`crate::tree`]); in the malicious setting the trees are checked as in SoftSpokenOT: every leaf is
 //! stretched to a seed and 32 bytes, the tree's maker sends the sum of these over each tree and a hash over all of them,
 //! and the other side, which can compute the missing one from the sum, compares the hash.
 

@@ -90,6 +90,24 @@ fn base_ot_catches_false_challenges_and_answers() {
 }
 
 #[test]
+fn who_was_caught_gets_no_second_try_and_no_stock() {
+    let out = run_tapped(
+        kos(),
+        Level::detect(),
+        [as_is(), at(1, flip_all)],
+        |s, ch| {
+            caught(s.reserve(ch, N), "every column");
+            assert_eq!(s.available(), 0);
+            assert!(matches!(s.reserve(ch, 1), Err(Error::Ended)));
+            assert!(matches!(s.random_bits(ch, 1), Err(Error::Ended)));
+            Ok(())
+        },
+        |r, ch| r.reserve(ch, N),
+    );
+    assert!(out.sender.is_ok());
+}
+
+#[test]
 fn columns_with_different_choices_are_caught() {
     // Message 1 is the first (and only) tile: change one OT's choice in every column but the first.
     let out = reserve(kos(), [as_is(), at(1, |p| p.iter_mut().step_by(64 * 16).for_each(|b| *b ^= 4))]);

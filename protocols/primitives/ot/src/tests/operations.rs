@@ -323,7 +323,7 @@ fn a_lane_whose_peer_is_gone_reports_it_once_and_then_that_it_ended() {
         OtSender::setup_on_lane(lane_s, &mut rng(1), &config).unwrap()
     });
     assert!(matches!(s.reserve(&mut ch, 1), Err(Error::Wire(_))));
-    assert!(matches!(s.reserve(&mut ch, 1), Err(Error::Lane)));
+    assert!(matches!(s.reserve(&mut ch, 1), Err(Error::Ended)));
 }
 
 #[test]
