@@ -12,7 +12,7 @@ pub enum Extension {
     Kos,
     /// Roy, SoftSpokenOT (CRYPTO 2022) with fields of 2^8 elements; semi-honest. 15 bits up an OT.
     SoftSpoken,
-    /// Ferret (CCS 2020) with these parameters; semi-honest. A fraction of a bit to 1.7 bits down an OT, after a start
+    /// Ferret (CCS 2020) with these parameters; semi-honest. 0.2 to 1.4 bits down an OT, after a start
     /// that costs 2 bytes for each OT that an iteration consumes.
     Ferret(FerretParams),
     /// Ferret against malicious parties: its start by SoftSpokenOT with both checks, then one check for each part of an

@@ -104,7 +104,7 @@ impl OtSender {
                 pads.iter_mut().zip(&multiples).for_each(|(p, d)| *p = q ^ d);
             }
             self.hash.hash(first + (g * group) as u64, 1 << m, pads);
-            own.iter().zip(pads).for_each(|(message, pad)| packer.push(u64::from(*message) ^ *pad as u64));
+            packer.push_masked(own, pads);
         }
         ch.send(&packer.finish())?;
         Ok(())
@@ -220,10 +220,22 @@ impl Packer {
         Self { out: Vec::with_capacity(packed_len(count, bits) + 4), bits, word: 0, filled: 0 }
     }
 
-    #[inline]
-    fn push(&mut self, value: u64) {
-        self.word |= (value & (u64::MAX >> (64 - self.bits))) << self.filled;
-        self.filled += self.bits;
+    /// Adds the values, each masked with the lowest bits of its pad.
+    fn push_masked(&mut self, values: &[u8], pads: &[Block]) {
+        let low = u8::MAX >> (8 - self.bits);
+        // As many as fit 32 bits at a time.
+        let group = (32 / self.bits) as usize;
+        for (values, pads) in values.chunks(group).zip(pads.chunks(group)) {
+            let masked = values.iter().zip(pads).rev();
+            let word = masked.fold(0, |word, (v, p)| word << self.bits | u64::from((v ^ *p as u8) & low));
+            self.push(word, values.len() as u32 * self.bits);
+        }
+    }
+
+    /// Adds the lowest `width` (at most 32) bits of a word that has no others.
+    fn push(&mut self, word: u64, width: u32) {
+        self.word |= word << self.filled;
+        self.filled += width;
         if self.filled >= 32 {
             self.out.extend_from_slice(&(self.word as u32).to_le_bytes());
             self.word >>= 32;

@@ -29,7 +29,7 @@ pub struct FerretParams {
 }
 
 impl FerretParams {
-    /// 794,624 OTs an iteration: k = 2^16, t = 850, runs of 2^10. 1.7 bits of traffic an OT.
+    /// 794,624 OTs an iteration: k = 2^16, t = 850, runs of 2^10. 1.4 bits of traffic an OT.
     pub const SMALL: Self = Self { log_k: 16, trees: 850, depth: 10 };
     /// 2,250,752 OTs an iteration: k = 2^17, t = 1,170, runs of 2^11. 0.73 bits an OT.
     pub const MEDIUM: Self = Self { log_k: 17, trees: 1170, depth: 11 };
