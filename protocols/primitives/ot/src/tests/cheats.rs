@@ -89,6 +89,17 @@ fn base_ot_catches_false_challenges_and_answers() {
     caught(out.receiver, "knows a key");
 }
 
+/// A false challenge for one instance is noticed by a receiver that chose 1 there: a guess at one bit of Δ.
+#[test]
+fn base_ot_catches_a_guess_half_of_the_time() {
+    let seen = (10..34).filter(|i| {
+        let challenge = 32 + 16 * i;
+        reserve(kos(), [as_is(), at(0, move |p| p[challenge] ^= 1)]).sender.is_err()
+    });
+    let seen = seen.count();
+    assert!((3..=21).contains(&seen), "{seen} of 24");
+}
+
 #[test]
 fn who_was_caught_gets_no_second_try_and_no_stock() {
     let out = run_tapped(
