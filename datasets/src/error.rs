@@ -12,7 +12,13 @@ pub enum Error {
         /// The names there are.
         known: String,
     },
-    /// A file is missing, unreadable or not what it should be.
+    /// A file that is fetched, not part of the program, is not there.
+    #[error("{path} is not there: run `make fetch`")]
+    NotFetched {
+        /// The file.
+        path: String,
+    },
+    /// A file is unreadable or not what it should be.
     #[error("{path}: {why}; {remedy}")]
     File {
         /// The file.

@@ -198,7 +198,12 @@ fn embedded<T>(file: &File, read: impl Fn(&[u8]) -> std::result::Result<T, Strin
 
 fn fetched<T>(directory: &Path, file: &File, read: impl Fn(&[u8]) -> std::result::Result<T, String>) -> Result<T> {
     let path = directory.join(&file.path);
-    let bytes = std::fs::read(&path).map_err(|e| e.to_string());
+    let bytes = match std::fs::read(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::NotFetched { path: path.display().to_string() });
+        }
+        read => read.map_err(|e| e.to_string()),
+    };
     bytes.and_then(|bytes| checked(&bytes, file, read)).map_err(|why| Error::File {
         path: path.display().to_string(),
         why,

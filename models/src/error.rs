@@ -36,7 +36,13 @@ pub enum Error {
         /// Signed bits that the node may use.
         bits: u32,
     },
-    /// A file is missing, unreadable or not what it should be.
+    /// A file that is fetched, not part of the program, is not there.
+    #[error("{path} is not there: run `make fetch`")]
+    NotFetched {
+        /// The file.
+        path: String,
+    },
+    /// A file is unreadable or not what it should be.
     #[error("{path}: {why}")]
     File {
         /// The file.
