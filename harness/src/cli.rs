@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use si_wire::Role;
 
 use crate::experiment::Overrides;
-use crate::{commands, orchestrate, party, report};
+use crate::{commands, cost, orchestrate, party, report};
 
 /// Exit code after Ctrl-C, as shells have it.
 const STOPPED: u8 = 130;
@@ -176,7 +176,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => commands::check(&args.folder).map(|()| ExitCode::SUCCESS),
         Command::Probe(args) => commands::probe(&args).map(|()| ExitCode::SUCCESS),
-        Command::Cost(args) => commands::cost(&args).map(|()| ExitCode::SUCCESS),
+        Command::Cost(args) => cost::cost(&args).map(|()| ExitCode::SUCCESS),
         Command::Soundness(args) => commands::soundness(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|e| {

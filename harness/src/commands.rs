@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use si_api::{Cost, Options};
 use si_fusion::Plan;
 use si_netem::{Effort, Profile};
 
-use crate::cli::{CostArgs, ListArgs, ProbeArgs, RunArgs, SoundnessArgs};
+use crate::cli::{ListArgs, ProbeArgs, RunArgs, SoundnessArgs};
 use crate::experiment::Experiment;
 use crate::record::RUNS_CSV;
 use crate::{inputs, orchestrate, registry, report};
@@ -164,40 +163,6 @@ pub(crate) fn probe(args: &ProbeArgs) -> Result<()> {
     print(&lines.join("\n"))
 }
 
-/// `bench cost`.
-///
-/// # Errors
-/// If a name is unknown, or the protocol declares no cost.
-pub(crate) fn cost(args: &CostArgs) -> Result<()> {
-    ensure!(args.batch > 0, "--batch must be at least 1");
-    let graph = si_models::zoo::graph(&args.model)?;
-    let protocol = registry::standalone(&args.protocol, Options::default())?;
-    let lines = protocol.cost(&graph, args.batch, Options::default())?;
-    let total = lines.iter().fold(Cost::default(), |sum, l| sum.plus(l.cost));
-    if args.json {
-        let line = |phase: &str, operator: &str, cost: &Cost| {
-            let mut v = json!({ "phase": phase, "operator": operator });
-            merge(&mut v, serde_json::to_value(cost).unwrap_or_default());
-            v
-        };
-        let answer = json!({
-            "protocol": args.protocol,
-            "model": args.model,
-            "batch": args.batch,
-            "lines": lines.iter().map(|l| line(&l.phase.to_string(), &l.label, &l.cost)).collect::<Vec<_>>(),
-            "total": total,
-        });
-        return print(&serde_json::to_string_pretty(&answer)?);
-    }
-    let width = lines.iter().map(|l| l.label.len()).max().unwrap_or(0).max(8);
-    let row = |phase: &str, label: &str, c: &Cost| {
-        format!("{phase:8} {label:width$} {:>14} {:>14} {:>8}", c.up_bytes, c.down_bytes, c.rounds)
-    };
-    print(&format!("{:8} {:width$} {:>14} {:>14} {:>8}", "phase", "operator", "up_bytes", "down_bytes", "rounds"))?;
-    lines.iter().try_for_each(|l| print(&row(&l.phase.to_string(), &l.label, &l.cost)))?;
-    print(&row("all", "", &total))
-}
-
 /// `bench soundness`.
 ///
 /// # Errors
@@ -227,13 +192,13 @@ pub(crate) fn soundness(args: &SoundnessArgs) -> Result<()> {
 }
 
 /// Adds the fields of one object to another.
-fn merge(into: &mut Value, from: Value) {
+pub(crate) fn merge(into: &mut Value, from: Value) {
     if let (Value::Object(a), Value::Object(b)) = (into, from) {
         a.extend(b);
     }
 }
 
 /// A line on standard output; a reader that has gone away is an error, not a panic.
-fn print(text: &str) -> Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     writeln!(std::io::stdout().lock(), "{text}").context("standard output")
 }

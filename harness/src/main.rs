@@ -7,6 +7,7 @@
 mod agree;
 mod cli;
 mod commands;
+mod cost;
 mod experiment;
 mod inputs;
 mod job;

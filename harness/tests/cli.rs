@@ -46,7 +46,11 @@ fn probe_and_cost_answer_for_scripts() {
         let sum: u64 = cost["lines"].as_array().expect("lines").iter().filter_map(|l| l["up_bytes"].as_u64()).sum();
         assert_eq!(cost["total"]["up_bytes"].as_u64(), Some(sum));
         assert!(sum > 784 && cost["total"]["rounds"].as_u64() > Some(0), "{cost}");
+        let linear = cost["lines"].as_array().expect("lines").iter().filter(|l| l["homomorphic"].is_object()).count();
+        assert_eq!(linear, if protocol == "cheetah" { 4 } else { 0 }, "{cost}");
     }
+    let table = bench(&["cost", "cheetah", "mnist-cnn4", "--batch", "3"]).ok().out;
+    assert!(["ct_up", "products", "M_w=", "images="].iter().all(|word| table.contains(word)), "{table}");
     bench(&["cost", "fusion(cheetah)", "mnist-cnn4"]).refuses(&["fusion(cheetah)", "plan"]);
     bench(&["cost", "plain", "resnet"]).refuses(&["unknown model 'resnet'", "mnist-cnn4"]);
     bench(&["cost", "plane", "tiny"]).refuses(&["unknown protocol 'plane'", "plain", "cheetah", "fusion("]);

@@ -26,6 +26,23 @@ impl Cost {
     }
 }
 
+/// Work of a linear layer on packed homomorphic ciphertexts, for the whole batch: the same on every machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HomomorphicWork {
+    /// How tensors sit in ciphertexts, in the protocol's own terms, such as `M_w=4 C_w=2 H_w=14 W_w=14`.
+    pub packing: String,
+    /// Ciphertexts from the client.
+    pub ciphertexts_up: u64,
+    /// Ciphertexts to the client.
+    pub ciphertexts_down: u64,
+    /// Products of a ciphertext and a plaintext polynomial.
+    pub products: u64,
+    /// Plaintext polynomials of weights, encoded and transformed.
+    pub weight_transforms: u64,
+    /// Key switches: rotations and other automorphisms.
+    pub rotations: u64,
+}
+
 /// Declared cost of one operator, under the label that the meter uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostLine {
@@ -35,4 +52,14 @@ pub struct CostLine {
     pub label: String,
     /// What it takes.
     pub cost: Cost,
+    /// What its homomorphic part does, if it has one.
+    pub homomorphic: Option<HomomorphicWork>,
+}
+
+impl CostLine {
+    /// An operator that only communicates.
+    #[must_use]
+    pub fn new(phase: Phase, label: impl Into<String>, cost: Cost) -> Self {
+        Self { phase, label: label.into(), cost, homomorphic: None }
+    }
 }

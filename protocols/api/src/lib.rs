@@ -15,7 +15,7 @@ mod party;
 mod protocol;
 
 pub use card::{Adversary, Card, Offers, Rounding};
-pub use cost::{Cost, CostLine};
+pub use cost::{Cost, CostLine, HomomorphicWork};
 pub use error::{Error, Result};
 pub use evaluator::Evaluator;
 pub use kernels::{Kernels, Share};

@@ -1,6 +1,6 @@
 //! Declared communication of a batch, operator by operator.
 
-use si_api::{Graph, Op, Options, Result, Reveal, Truncation};
+use si_api::{Graph, HomomorphicWork, Op, Options, Result, Reveal, Truncation};
 use si_gadgets::Tally;
 
 use crate::linear;
@@ -8,7 +8,7 @@ use crate::widths::Widths;
 
 /// One line for each operator, in the order in which it runs, and the sum of the OTs.
 pub(crate) struct Online {
-    pub(crate) lines: Vec<(String, Tally)>,
+    pub(crate) lines: Vec<(String, Tally, Option<HomomorphicWork>)>,
     pub(crate) client_ots: u64,
     pub(crate) server_ots: u64,
 }
@@ -22,6 +22,7 @@ pub(crate) fn online(graph: &Graph, widths: &Widths, n: usize, options: Options)
         let value = node.inputs[0];
         let (ring, bits) = (widths.ring(value).bits(), graph.signed_bits(value));
         let before = all;
+        let mut homomorphic = None;
         let extend = |all: &mut Tally, value| {
             if let Some((from, bits)) = widths.extension(graph, value) {
                 all.extend(count(value), from.bits(), widths.full().bits(), bits);
@@ -30,7 +31,7 @@ pub(crate) fn online(graph: &Graph, widths: &Widths, n: usize, options: Options)
         match &node.op {
             Op::Conv { .. } | Op::Fc { .. } => {
                 extend(&mut all, value);
-                linear::declare(graph, i, n, &mut all)?;
+                homomorphic = Some(linear::declare(graph, i, n, &mut all)?);
             }
             Op::AvgPool { .. } => extend(&mut all, value),
             Op::Rescale { bits } => match options.truncation {
@@ -48,7 +49,7 @@ pub(crate) fn online(graph: &Graph, widths: &Widths, n: usize, options: Options)
             }
             Op::Flatten => {}
         }
-        lines.push((node.name.clone(), all.since(&before)));
+        lines.push((node.name.clone(), all.since(&before), homomorphic));
     }
     let value = graph.nodes().len();
     let ring = widths.ring(value).bits();
@@ -57,6 +58,6 @@ pub(crate) fn online(graph: &Graph, widths: &Widths, n: usize, options: Options)
         Reveal::Scores => all.open_to_client(n * graph.classes(), ring),
         Reveal::Label => all.argmax(n, graph.classes(), ring, graph.signed_bits(value)),
     }
-    lines.push(("answer".to_owned(), all.since(&before)));
+    lines.push(("answer".to_owned(), all.since(&before), None));
     Ok(Online { lines, client_ots: all.client_ots, server_ots: all.server_ots })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rand::{CryptoRng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use si_api::{Channel, Error, Graph, Model, Op, Result, Role};
+use si_api::{Channel, Error, Graph, HomomorphicWork, Model, Op, Result, Role};
 use si_gadgets::Tally;
 use si_ring::Ring;
 use si_rlwe::{CostWeights, EncodedWeights, Layer, LinearPlan, Params, PublicKey, SecretKey, generate_keys};
@@ -184,8 +184,8 @@ fn add_bias(ring: Ring, bias: &[i64], plane: usize, output: &mut [u64]) {
     }
 }
 
-/// Declares the messages of a layer for a batch of `n`.
-pub(crate) fn declare(graph: &Graph, index: usize, n: usize, tally: &mut Tally) -> Result<()> {
+/// Declares the messages of a layer for a batch of `n`, and its work.
+pub(crate) fn declare(graph: &Graph, index: usize, n: usize, tally: &mut Tally) -> Result<HomomorphicWork> {
     let plan = plan(&params(graph)?, graph, index, n)?;
     for _ in 0..plan.parts() {
         tally.up(plan.query_bytes());
@@ -193,7 +193,19 @@ pub(crate) fn declare(graph: &Graph, index: usize, n: usize, tally: &mut Tally) 
     for part in 0..plan.parts() {
         tally.down(plan.answer_bytes(part));
     }
-    Ok(())
+    let (cost, w) = (plan.cost(), plan.window());
+    let mut packing = format!("M_w={} C_w={} H_w={} W_w={}", w.filters, w.channels, w.out_rows, w.out_cols);
+    if n > 1 {
+        packing += &format!(" images={}", w.images);
+    }
+    Ok(HomomorphicWork {
+        packing,
+        ciphertexts_up: cost.ciphertexts_up as u64,
+        ciphertexts_down: cost.ciphertexts_down as u64,
+        products: cost.products as u64,
+        weight_transforms: cost.weight_polys as u64,
+        rotations: 0,
+    })
 }
 
 fn params(graph: &Graph) -> Result<Params> {

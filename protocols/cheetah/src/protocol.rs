@@ -6,7 +6,7 @@ use si_api::{
     Adversary, Card, Client, Cost, CostLine, Error, Evaluator, Graph, Kernels, Model, Offers, Options, Party, Phase,
     Protocol, Result, Role, Rounding, Server, Truncation,
 };
-use si_gadgets::Engine;
+use si_gadgets::{Engine, Tally};
 use si_ot::OtConfig;
 
 use crate::kernels::{CheetahKernels, side};
@@ -91,10 +91,9 @@ impl Protocol for Cheetah {
     /// depends on what is left in the buffers.
     fn cost(&self, graph: &Graph, n: usize, options: Options) -> Result<Vec<CostLine>> {
         let online = cost::online(graph, &Widths::new(graph)?, n, options)?;
-        let line = |(label, t): (String, si_gadgets::Tally)| CostLine {
-            phase: Phase::Online,
-            label,
-            cost: Cost { up_bytes: t.up_bytes, down_bytes: t.down_bytes, rounds: t.rounds },
+        let line = |(label, t, homomorphic): (String, Tally, _)| {
+            let cost = Cost { up_bytes: t.up_bytes, down_bytes: t.down_bytes, rounds: t.rounds };
+            CostLine { homomorphic, ..CostLine::new(Phase::Online, label, cost) }
         };
         Ok(online.lines.into_iter().map(line).collect())
     }

@@ -76,7 +76,7 @@ impl Protocol for PlainInsecure {
             Reveal::Label => LABEL_BYTES,
         };
         let messages = |bytes: usize| n as u64 * (FRAME_BYTES + bytes as u64);
-        let line = |label: &str, cost| CostLine { phase: Phase::Online, label: label.to_owned(), cost };
+        let line = |label: &str, cost| CostLine::new(Phase::Online, label, cost);
         Ok(vec![
             line("input", Cost { up_bytes: messages(query), down_bytes: 0, rounds: 0 }),
             line("answer", Cost { up_bytes: 0, down_bytes: messages(answer), rounds: 1 }),

@@ -184,7 +184,7 @@ impl Protocol for Careless {
     }
 
     fn cost(&self, _graph: &Graph, _n: usize, _options: Options) -> Result<Vec<CostLine>> {
-        Ok(vec![CostLine { phase: Phase::Online, label: "all".to_owned(), cost: Cost::default() }])
+        Ok(vec![CostLine::new(Phase::Online, "all", Cost::default())])
     }
 }
 
