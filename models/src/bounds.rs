@@ -70,6 +70,7 @@ fn propagate(model: &Model, input: Interval, of: Of) -> Vec<Vec<Interval>> {
                 x.iter().map(sum).collect()
             }
             Op::Add => x.iter().zip(&all[node.inputs[1]]).map(|(a, b)| a.plus(*b)).collect(),
+            Op::Concat => node.inputs.iter().flat_map(|v| all[*v].iter().copied()).collect(),
             Op::Flatten => x.iter().flat_map(|i| vec![*i; from[1] * from[2]]).collect(),
         };
         all.push(out);

@@ -32,6 +32,12 @@ impl FixedPoint {
         Ring::new(self.ring_bits).expect("GraphBuilder refuses other widths")
     }
 
+    /// Signed bits of what a rescale leaves of a double-scale value, and hence of an activation.
+    #[must_use]
+    pub fn activation_bits(self) -> u32 {
+        self.ring_bits - 1 - self.scale_bits
+    }
+
     /// round(x * 2^scale_bits), half away from zero.
     #[must_use]
     pub fn encode(self, x: f32) -> i64 {
@@ -124,6 +130,8 @@ pub enum Op {
     },
     /// Sum of two values of the same shape.
     Add,
+    /// The channels of several values of the same height and width, one after the other.
+    Concat,
     /// The same numbers as a vector.
     Flatten,
 }
@@ -140,6 +148,7 @@ impl Op {
             Self::MaxPool { .. } => "maxpool",
             Self::AvgPool { .. } => "avgpool",
             Self::Add => "add",
+            Self::Concat => "concat",
             Self::Flatten => "flatten",
         }
     }
@@ -328,6 +337,17 @@ impl GraphBuilder {
         self.push(name, Op::Add, vec![a, b])
     }
 
+    /// The channels of several values, one after the other.
+    ///
+    /// # Errors
+    /// If there are fewer than two, or their heights or widths differ.
+    pub fn concat(&mut self, name: &str, parts: &[ValueId]) -> Result<ValueId> {
+        if parts.len() < 2 {
+            return Err(self.wrong(name, format!("{} values to put together: it takes two or more", parts.len())));
+        }
+        self.push(name, Op::Concat, parts.to_vec())
+    }
+
     /// The numbers of `x` as a vector.
     ///
     /// # Errors
@@ -364,8 +384,9 @@ impl GraphBuilder {
             // The guard bit lets truncation find the wrap of the shares from their top bits alone.
             Op::Conv { .. } | Op::Fc { .. } | Op::AvgPool { .. } => format.ring_bits - 1,
             Op::Rescale { bits } => in_bits.saturating_sub(bits).max(1),
-            Op::Add => (in_bits + 1).min(format.ring_bits - 1),
-            Op::Relu | Op::MaxPool { .. } | Op::Flatten => in_bits,
+            // A sum of activations is held to the bits of an activation, as those of a convolution are to the ring.
+            Op::Add => (in_bits + 1).min(format.activation_bits()).max(in_bits),
+            Op::Relu | Op::MaxPool { .. } | Op::Concat | Op::Flatten => in_bits,
         };
         self.graph.nodes.push(Node { name: name.to_owned(), op, inputs, shape, signed_bits });
         Ok(self.graph.nodes.len())
@@ -401,6 +422,13 @@ impl GraphBuilder {
                 let y = self.graph.shape(inputs[1]);
                 if x == y { Ok(x) } else { Err(format!("shapes {x:?} and {y:?} differ")) }
             }
+            Op::Concat => {
+                let shapes: Vec<Shape> = inputs.iter().map(|v| self.graph.shape(*v)).collect();
+                if shapes.iter().any(|s| s[1..] != x[1..]) {
+                    return Err(format!("the heights or widths of {shapes:?} differ"));
+                }
+                Ok([shapes.iter().map(|s| s[0]).sum(), x[1], x[2]])
+            }
             Op::Flatten => Ok([x.iter().product(), 1, 1]),
             Op::Relu | Op::Rescale { .. } => Ok(x),
         }
@@ -433,8 +461,24 @@ mod tests {
     }
 
     #[test]
+    fn sums_keep_to_the_bits_of_activations() {
+        let mut g = builder();
+        let c = g.conv("c", 0, 3, Window::square(1, 1), 1).unwrap();
+        let twice = g.add("twice", 0, 0).unwrap();
+        let sum = g.add("sum", c, 0).unwrap();
+        let again = g.add("again", sum, sum).unwrap();
+        let all = g.concat("all", &[twice, sum, 0]).unwrap();
+        let g = g.build().unwrap();
+        assert_eq!([twice, sum, again, all].map(|v| g.signed_bits(v)), [17, 24, 24, 24]);
+        assert_eq!(g.shape(all), [9, 8, 8]);
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused() {
         let mut g = builder();
+        let half = g.max_pool("half", 0, Window::square(2, 2)).unwrap();
+        assert!(g.concat("d", &[0, half]).unwrap_err().to_string().contains("[[3, 8, 8], [3, 4, 4]]"));
+        assert!(g.concat("d", &[0]).is_err());
         assert!(g.conv("c", 0, 4, Window::square(9, 1), 1).is_err());
         assert!(g.conv("c", 0, 4, Window::square(3, 1), 2).is_err());
         assert!(g.conv("c", 7, 4, Window::square(3, 1), 1).is_err());

@@ -19,7 +19,7 @@ pub fn encode_input(graph: &Graph, images: &Array4<f32>) -> Array4<i64> {
 /// - convolution and FC: exact sum of products plus the bias at double scale;
 /// - rescale: floor(x / 2^bits);
 /// - average pool: sum of the window times round(2^scale_bits / (kh * kw)), rescaled by the node that follows;
-/// - ReLU, max-pool, addition: as they are on integers.
+/// - ReLU, max-pool, addition, concatenation: as they are on integers.
 ///
 /// As no value leaves its range, this is what a protocol over Z_2^l must open.
 ///
@@ -183,7 +183,7 @@ impl<'a> Executor<'a> {
         })
     }
 
-    fn node(&self, index: usize, Operands { x, y }: Operands<'_, i64>, hooks: &mut impl Hooks) -> Result<Vec<i64>> {
+    fn node(&self, index: usize, operands: Operands<'_, i64>, hooks: &mut impl Hooks) -> Result<Vec<i64>> {
         let graph = self.model.graph();
         let node = &graph.nodes()[index];
         let slide = |window| Slide { from: graph.shape(node.inputs[0]), to: node.shape, window };
@@ -193,36 +193,37 @@ impl<'a> Executor<'a> {
         };
         Ok(match &node.op {
             Op::Conv { window, groups, .. } if self.narrow[index] => {
-                operators::conv::<i64>(slide(*window), *groups, &layer(), &x)
+                operators::conv::<i64>(slide(*window), *groups, &layer(), &operands.x)
             }
             Op::Conv { window, groups, .. } => {
-                self.narrowed(index, operators::conv(slide(*window), *groups, &layer(), &x))?
+                self.narrowed(index, operators::conv(slide(*window), *groups, &layer(), &operands.x))?
             }
-            Op::Fc { .. } if self.narrow[index] => operators::fc::<i64>(&layer(), &x),
-            Op::Fc { .. } => self.narrowed(index, operators::fc(&layer(), &x))?,
+            Op::Fc { .. } if self.narrow[index] => operators::fc::<i64>(&layer(), &operands.x),
+            Op::Fc { .. } => self.narrowed(index, operators::fc(&layer(), &operands.x))?,
             Op::Rescale { bits } => {
-                let mut x = x.into_owned();
+                let mut x = operands.x.into_owned();
                 x.iter_mut().for_each(|v| *v = (*v >> bits) - i64::from(hooks.one_too_small(*v, *bits)));
                 x
             }
             Op::Relu => {
-                let mut x = x.into_owned();
+                let mut x = operands.x.into_owned();
                 x.iter_mut().for_each(|v| *v = (*v).max(0));
                 x
             }
-            Op::MaxPool { window } => operators::pool(slide(*window), &x, i64::max),
+            Op::MaxPool { window } => operators::pool(slide(*window), &operands.x, i64::max),
             Op::AvgPool { window } => {
                 let factor = i128::from(graph.format().reciprocal(window.kernel[0] * window.kernel[1]));
-                let x: Vec<i128> = x.iter().map(|v| i128::from(*v)).collect();
+                let x: Vec<i128> = operands.x.iter().map(|v| i128::from(*v)).collect();
                 let sums = operators::pool(slide(*window), &x, |a, b| a + b);
                 self.narrowed(index, sums.into_iter().map(|v| v.checked_mul(factor)).collect())?
             }
             // In i128, for both may use all of i64.
             Op::Add => {
-                let sums = x.iter().zip(y.unwrap_or_default()).map(|(a, b)| Some(i128::from(*a) + i128::from(*b)));
+                let sums = operands.pairs().map(|(a, b)| Some(i128::from(*a) + i128::from(*b)));
                 self.narrowed(index, sums.collect())?
             }
-            Op::Flatten => x.into_owned(),
+            Op::Concat => operands.concatenated(),
+            Op::Flatten => operands.x.into_owned(),
         })
     }
 

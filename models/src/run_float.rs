@@ -15,7 +15,7 @@ pub fn run_float(model: &Model, input: &Array4<f32>) -> Result<Array2<f32>> {
     walk::batch(graph, input, |image| walk::walk(graph, image, |index, operands| node(model, index, operands)))
 }
 
-fn node(model: &Model, index: usize, Operands { x, y }: Operands<'_, f32>) -> Result<Vec<f32>> {
+fn node(model: &Model, index: usize, operands: Operands<'_, f32>) -> Result<Vec<f32>> {
     let graph = model.graph();
     let node = &graph.nodes()[index];
     let slide = |window| Slide { from: graph.shape(node.inputs[0]), to: node.shape, window };
@@ -24,22 +24,23 @@ fn node(model: &Model, index: usize, Operands { x, y }: Operands<'_, f32>) -> Re
         Linear { weights: &layer.weights, bias: &layer.bias }
     };
     Ok(match &node.op {
-        Op::Conv { window, groups, .. } => operators::conv::<f32>(slide(*window), *groups, &linear(), &x),
-        Op::Fc { .. } => operators::fc::<f32>(&linear(), &x),
+        Op::Conv { window, groups, .. } => operators::conv::<f32>(slide(*window), *groups, &linear(), &operands.x),
+        Op::Fc { .. } => operators::fc::<f32>(&linear(), &operands.x),
         Op::Relu => {
-            let mut x = x.into_owned();
+            let mut x = operands.x.into_owned();
             x.iter_mut().for_each(|v| *v = v.max(0.0));
             x
         }
-        Op::MaxPool { window } => operators::pool(slide(*window), &x, f32::max),
+        Op::MaxPool { window } => operators::pool(slide(*window), &operands.x, f32::max),
         Op::AvgPool { window } => {
             let area = (window.kernel[0] * window.kernel[1]) as f32;
-            let mut sums = operators::pool(slide(*window), &x, |a, b| a + b);
+            let mut sums = operators::pool(slide(*window), &operands.x, |a, b| a + b);
             sums.iter_mut().for_each(|v| *v /= area);
             sums
         }
-        Op::Add => x.iter().zip(y.unwrap_or_default()).map(|(a, b)| a + b).collect(),
+        Op::Add => operands.pairs().map(|(a, b)| a + b).collect(),
+        Op::Concat => operands.concatenated(),
         // Real numbers have no scale to take back.
-        Op::Rescale { .. } | Op::Flatten => x.into_owned(),
+        Op::Rescale { .. } | Op::Flatten => operands.x.into_owned(),
     })
 }

@@ -83,6 +83,7 @@ pub fn score_tolerance(model: &Model) -> i64 {
                 x.iter().map(sum).collect()
             }
             (Op::Add, _) => x.iter().zip(&all[node.inputs[1]]).map(|(a, b)| a.plus(*b)).collect(),
+            (Op::Concat, _) => node.inputs.iter().flat_map(|v| all[*v].iter().copied()).collect(),
             (Op::Flatten, _) => x.iter().flat_map(|e| vec![*e; h * w]).collect(),
             (Op::MaxPool { .. } | Op::Conv { .. } | Op::Fc { .. }, _) => x.clone(),
         };

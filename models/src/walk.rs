@@ -10,7 +10,21 @@ use crate::{Error, Graph, Result, ValueId};
 /// Operands of a node: the first may be worked on in place if nobody else needs it.
 pub(crate) struct Operands<'a, T: Clone> {
     pub(crate) x: Cow<'a, [T]>,
-    pub(crate) y: Option<&'a [T]>,
+    pub(crate) others: Vec<&'a [T]>,
+}
+
+impl<T: Clone> Operands<'_, T> {
+    /// All of them, one after the other.
+    pub(crate) fn concatenated(self) -> Vec<T> {
+        let mut all = self.x.into_owned();
+        self.others.into_iter().for_each(|part| all.extend_from_slice(part));
+        all
+    }
+
+    /// Each number of the first with its neighbour in the second.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&T, &T)> {
+        self.x.iter().zip(self.others.iter().copied().flatten())
+    }
 }
 
 /// Index of the last node that uses each value; the answer is used by nobody and stays.
@@ -41,8 +55,8 @@ pub(crate) fn walk<T: Clone>(
         let first = node.inputs[0];
         let taken = take(first, &mut values);
         let x = taken.map_or_else(|| Cow::Borrowed(values[first].as_slice()), Cow::Owned);
-        let y = node.inputs.get(1).map(|v| values[*v].as_slice());
-        let output = apply(index, Operands { x, y })?;
+        let others = node.inputs[1..].iter().map(|v| values[*v].as_slice()).collect();
+        let output = apply(index, Operands { x, others })?;
         for v in &node.inputs {
             if last[*v] == Some(index) {
                 values[*v] = Vec::new();

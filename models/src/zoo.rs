@@ -92,6 +92,7 @@ enum Kind {
     MaxPool,
     AvgPool,
     Add,
+    Concat,
     Flatten,
 }
 
@@ -226,6 +227,7 @@ impl LayerEntry {
             (Kind::MaxPool, [x]) => builder.max_pool(name, *x, window),
             (Kind::AvgPool, [x]) => builder.avg_pool(name, *x, window),
             (Kind::Add, [a, b]) => builder.add(name, *a, *b),
+            (Kind::Concat, parts) => builder.concat(name, parts),
             (Kind::Flatten, [x]) => builder.flatten(name, *x),
             _ => Err(wrong(format!("layer '{name}' cannot take {} inputs", of.len()))),
         }

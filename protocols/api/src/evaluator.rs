@@ -49,6 +49,10 @@ impl<K: Kernels> Evaluator<K> {
                 Op::MaxPool { .. } => self.kernels.max_pool(&graph, i, x)?,
                 Op::AvgPool { .. } => self.kernels.avg_pool(&graph, i, x)?,
                 Op::Add => self.kernels.add(&graph, i, x, value(1)?)?,
+                Op::Concat => {
+                    let parts = (0..node.inputs.len()).map(value).collect::<Result<Vec<_>>>()?;
+                    self.kernels.concat(&graph, i, &parts)?
+                }
                 Op::Flatten => flatten(x)?,
             };
             values.push(Some(out));

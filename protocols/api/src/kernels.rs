@@ -1,9 +1,9 @@
 //! Level two: one party's side of each operator of a share-based protocol.
 
-use ndarray::{Array2, Array3, Array4};
+use ndarray::{Array2, Array3, Array4, Axis, concatenate};
 use si_models::{Graph, Node};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// One party's part of a batch of tensors (n, c, h, w). What the words mean is the protocol's affair: additive shares
 /// modulo 2^l in a two-party protocol, the values themselves at the server of an insecure one.
@@ -15,6 +15,15 @@ impl Share {
     #[must_use]
     pub fn batch(&self) -> usize {
         self.0.dim().0
+    }
+
+    /// The channels of several shares, one after the other. No communication.
+    ///
+    /// # Errors
+    /// If their batches, heights or widths differ, or there is none.
+    pub fn concatenated(parts: &[&Self]) -> Result<Self> {
+        let parts: Vec<_> = parts.iter().map(|p| p.0.view()).collect();
+        concatenate(Axis(1), &parts).map(Self).map_err(|e| Error::invalid(format!("concatenation: {e}")))
     }
 
     /// The words in row-major order.
@@ -77,6 +86,12 @@ pub trait Kernels: Send {
     /// # Errors
     /// If the peer fails.
     fn add(&mut self, graph: &Graph, index: usize, x: &Share, y: &Share) -> Result<Share>;
+
+    /// The channels of several values, one after the other ([`Share::concatenated`], where all are shared alike).
+    ///
+    /// # Errors
+    /// If the peer fails.
+    fn concat(&mut self, graph: &Graph, index: usize, parts: &[&Share]) -> Result<Share>;
 
     /// Opens the scores to the client: (n, classes) there, `None` at the server.
     ///

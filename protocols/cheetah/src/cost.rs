@@ -2,6 +2,7 @@
 
 use si_api::{Graph, HomomorphicWork, Op, Options, Result, Reveal, Truncation};
 use si_gadgets::Tally;
+use si_ring::Ring;
 
 use crate::linear;
 use crate::widths::Widths;
@@ -23,11 +24,13 @@ pub(crate) fn online(graph: &Graph, widths: &Widths, n: usize, options: Options)
         let (ring, bits) = (widths.ring(value).bits(), graph.signed_bits(value));
         let before = all;
         let mut homomorphic = None;
-        let extend = |all: &mut Tally, value| {
-            if let Some((from, bits)) = widths.extension(graph, value) {
-                all.extend(count(value), from.bits(), widths.full().bits(), bits);
+        let extend_to = |all: &mut Tally, value, ring: Ring| {
+            let from = widths.ring(value);
+            if from != ring {
+                all.extend(count(value), from.bits(), ring.bits(), graph.signed_bits(value));
             }
         };
+        let extend = |all: &mut Tally, value| extend_to(all, value, widths.full());
         match &node.op {
             Op::Conv { .. } | Op::Fc { .. } => {
                 extend(&mut all, value);
@@ -40,13 +43,7 @@ pub(crate) fn online(graph: &Graph, widths: &Widths, n: usize, options: Options)
             },
             Op::Relu => all.relu(count(value), ring, bits),
             Op::MaxPool { window } => all.max(count(i + 1), window.kernel.iter().product(), ring, bits),
-            Op::Add => {
-                for v in &node.inputs {
-                    if widths.ring(*v) != widths.ring(i + 1) {
-                        extend(&mut all, *v);
-                    }
-                }
-            }
+            Op::Add | Op::Concat => node.inputs.iter().for_each(|v| extend_to(&mut all, *v, widths.ring(i + 1))),
             Op::Flatten => {}
         }
         lines.push((node.name.clone(), all.since(&before), homomorphic));

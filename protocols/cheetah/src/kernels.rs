@@ -3,6 +3,7 @@
 use ndarray::{Array2, Array3, Array4};
 use si_api::{Error, Graph, Kernels, Op, Options, Result, Role, Share, Truncation};
 use si_gadgets::{Engine, Side};
+use si_ring::Ring;
 
 use crate::linear::Linear;
 use crate::widths::Widths;
@@ -28,11 +29,17 @@ impl CheetahKernels {
 
     /// The words of a value over the full ring.
     fn widened(&mut self, graph: &Graph, value: usize, x: &Share) -> Result<Vec<u64>> {
+        self.widened_to(self.widths.full(), graph, value, x)
+    }
+
+    /// The words of a value over a ring that is no narrower than its own.
+    fn widened_to(&mut self, ring: Ring, graph: &Graph, value: usize, x: &Share) -> Result<Vec<u64>> {
         let words = x.words();
-        let Some((from, signed_bits)) = self.widths.extension(graph, value) else {
+        let from = self.widths.ring(value);
+        if from == ring {
             return Ok(words.into_owned());
-        };
-        let wide = self.engine.extend(&words, from, self.widths.full(), signed_bits);
+        }
+        let wide = self.engine.extend(&words, from, ring, graph.signed_bits(value));
         self.gadget(wide)
     }
 }
@@ -108,11 +115,22 @@ impl Kernels for CheetahKernels {
         let ring = self.widths.ring(index + 1);
         let mut terms = [Vec::new(), Vec::new()];
         for ((term, value), share) in terms.iter_mut().zip(&node.inputs).zip([x, y]) {
-            let narrow = self.widths.ring(*value) == ring;
-            *term = if narrow { share.words().into_owned() } else { self.widened(graph, *value, share)? };
+            *term = self.widened_to(ring, graph, *value, share)?;
         }
         let [a, b] = terms;
         shaped(x.batch(), node.shape, a.iter().zip(&b).map(|(a, b)| ring.add(*a, *b)).collect())
+    }
+
+    /// Free if all parts are shared over the same ring, as activations are; narrower ones are extended.
+    fn concat(&mut self, graph: &Graph, index: usize, parts: &[&Share]) -> Result<Share> {
+        let node = &graph.nodes()[index];
+        let ring = self.widths.ring(index + 1);
+        let mut wide = Vec::with_capacity(parts.len());
+        for (value, part) in node.inputs.iter().zip(parts) {
+            let words = self.widened_to(ring, graph, *value, part)?;
+            wide.push(shaped(part.batch(), graph.shape(*value), words)?);
+        }
+        Share::concatenated(&wide.iter().collect::<Vec<_>>())
     }
 
     fn open(&mut self, graph: &Graph, scores: &Share) -> Result<Option<Array2<i64>>> {

@@ -32,6 +32,11 @@ impl Widths {
                     let other = widths.rings[node.inputs[1]];
                     if other == input && node.signed_bits <= input.bits() { input } else { full }
                 }
+                // Nothing grows: the widest ring among the parts has room for all.
+                Op::Concat => {
+                    let bits = node.inputs.iter().map(|v| widths.rings[*v].bits()).max();
+                    bits.and_then(|bits| Ring::new(bits).ok()).unwrap_or(full)
+                }
             };
             let value = i + 1;
             // A maximum compares differences, which need one bit more.
@@ -58,12 +63,6 @@ impl Widths {
     pub(crate) fn full(&self) -> Ring {
         self.full
     }
-
-    /// Width and promised bits of a value that has to be extended before it is used in the full ring.
-    pub(crate) fn extension(&self, graph: &Graph, value: usize) -> Option<(Ring, u32)> {
-        let ring = self.rings[value];
-        (ring != self.full).then(|| (ring, graph.signed_bits(value)))
-    }
 }
 
 #[cfg(test)]
@@ -83,19 +82,20 @@ mod tests {
         let w = Widths::new(&g).unwrap();
         let bits = |v| w.ring(v).bits();
         assert_eq!((bits(0), bits(a - 1), bits(a), bits(r), bits(p), bits(f)), (37, 37, 25, 25, 25, 25));
-        assert_eq!(w.extension(&g, p), Some((Ring::new(25).unwrap(), 24)));
-        assert_eq!(w.extension(&g, 0), None);
     }
 
     #[test]
-    fn sums_outgrow_a_narrow_ring() {
+    fn sums_and_concatenations_stay_narrow_unless_a_part_is_wide() {
         let mut g = GraphBuilder::new("t", [2, 4, 4], FixedPoint::CHEETAH).unwrap();
         let a = g.conv("a", 0, 2, Window::square(1, 1), 1).unwrap();
         let b = g.conv("b", 0, 2, Window::square(1, 1), 1).unwrap();
         let s = g.add("s", a, b).unwrap();
         let t = g.add("t", s, a).unwrap();
+        let u = g.add("u", t, 0).unwrap();
+        let narrow = g.concat("narrow", &[s, t]).unwrap();
+        let wide = g.concat("wide", &[s, 0]).unwrap();
         let g = g.build().unwrap();
         let w = Widths::new(&g).unwrap();
-        assert_eq!((w.ring(s).bits(), w.ring(t).bits()), (25, 37));
+        assert_eq!([s, t, u, narrow, wide].map(|v| w.ring(v).bits()), [25, 25, 37, 25, 37]);
     }
 }

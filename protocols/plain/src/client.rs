@@ -71,6 +71,11 @@ impl Kernels for PlainClient {
         Ok(zeros(graph, index + 1, x.batch()))
     }
 
+    fn concat(&mut self, graph: &Graph, index: usize, parts: &[&Share]) -> Result<Share> {
+        let n = parts.first().map_or(0, |p| p.batch());
+        Ok(zeros(graph, index + 1, n))
+    }
+
     fn open(&mut self, graph: &Graph, scores: &Share) -> Result<Option<Array2<i64>>> {
         let (n, classes, ring) = (scores.batch(), graph.classes(), graph.ring());
         let mut opened = Vec::with_capacity(n * classes);

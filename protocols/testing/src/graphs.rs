@@ -160,6 +160,25 @@ pub const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "concat",
+        input: [2, 5, 5],
+        format: CHEETAH,
+        build: |g| {
+            let squeeze = g.conv("squeeze", 0, 2, Window::square(1, 1), 1)?;
+            let squeeze = g.relu("relu", squeeze)?;
+            let a = g.conv("expand1", squeeze, 3, Window::square(1, 1), 1)?;
+            let b = g.conv("expand3", squeeze, 2, Window::square(3, 1).padded(1), 1)?;
+            let x = g.concat("fire", &[a, b, a])?;
+            // Photographs' networks end rows and columns with a window that hangs over.
+            let x = g.max_pool("pool", x, Window { kernel: [3; 2], stride: [2; 2], padding: [0, 0, 1, 1] })?;
+            let small = g.max_pool("small", 0, Window { kernel: [3; 2], stride: [2; 2], padding: [1, 1, 0, 0] })?;
+            let x = g.concat("with-the-input", &[x, small])?;
+            let x = g.relu("relu-of-all", x)?;
+            let x = g.conv("last", x, 4, Window::square(1, 1), 1)?;
+            g.avg_pool("global", x, Window::square(2, 1))
+        },
+    },
+    Case {
         name: "ring-32",
         input: [1, 5, 5],
         format: FixedPoint { ring_bits: 32, scale_bits: 10 },
@@ -239,7 +258,7 @@ mod tests {
     #[test]
     fn every_operator_occurs() {
         let graphs: Vec<_> = CASES.iter().map(Case::graph).collect();
-        for name in ["conv", "fc", "rescale", "relu", "maxpool", "avgpool", "add", "flatten"] {
+        for name in ["conv", "fc", "rescale", "relu", "maxpool", "avgpool", "add", "concat", "flatten"] {
             assert!(graphs.iter().any(|g| g.nodes().iter().any(|n| n.op.name() == name)), "{name}");
         }
     }

@@ -98,6 +98,10 @@ impl Kernels for CheatKernels {
         self.honest.add(graph, index, x, y)
     }
 
+    fn concat(&mut self, graph: &Graph, index: usize, parts: &[&Share]) -> Result<Share> {
+        self.honest.concat(graph, index, parts)
+    }
+
     fn open(&mut self, graph: &Graph, scores: &Share) -> Result<Option<Array2<i64>>> {
         let tampered = self.tampered(graph, scores)?;
         self.honest.open(graph, &tampered)
