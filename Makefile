@@ -6,11 +6,11 @@ TARGET = $${CARGO_TARGET_DIR:-target}
 BENCH = $(TARGET)/release/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help needs test lint build bench-smoke bench-lan bench-wan report fetch clean
+.PHONY: help needs test lint bench-rlwe-oracle build bench-smoke bench-lan bench-wan report fetch clean
 
 help: ## this list
 	@echo "Benchmarks of secure neural-network inference. Commands:"
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
 # Rust's package manager, and a C linker, which rustc calls to link programs.
 needs:
@@ -28,6 +28,11 @@ lint: needs ## formatting, clippy and documentation, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+bench-rlwe-oracle: needs ## RLWE kernels against the crate `fhe`: results, then times beside each other (minutes to build)
+	cd protocols/primitives/rlwe/oracle && \
+	  $(CARGO) test --locked --release --target-dir $(CURDIR)/target/oracle && \
+	  $(CARGO) bench --locked --target-dir $(CURDIR)/target/oracle
 
 build: needs ## the program: target/release/bench
 	$(CARGO) build --release -p si-harness

@@ -240,6 +240,12 @@ impl Params {
         self.0.limbs.len()
     }
 
+    /// The primes whose product is the ciphertext modulus.
+    #[must_use]
+    pub fn moduli(&self) -> Vec<u64> {
+        self.0.limbs.iter().map(|l| l.modulus.value()).collect()
+    }
+
     /// log2 of the ciphertext modulus.
     #[must_use]
     pub fn log2_q(&self) -> f64 {
