@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use si_wire::Role;
 
-use crate::experiment::Overrides;
+use crate::experiment::{Overrides, Size};
 use crate::{commands, cost, orchestrate, party, report};
 
 /// Exit code after Ctrl-C, as shells have it.
@@ -54,6 +54,9 @@ pub(crate) struct RunArgs {
     /// Folder in which the record folder is made
     #[arg(long, value_name = "DIR", default_value = orchestrate::RECORDS, conflicts_with = "resume")]
     pub(crate) records: PathBuf,
+    /// How much of it
+    #[arg(long)]
+    pub(crate) size: Option<Size>,
     /// Only this protocol
     #[arg(long, value_name = "P")]
     pub(crate) protocol: Option<String>,
@@ -81,6 +84,7 @@ impl RunArgs {
     /// The changes to the experiment.
     pub(crate) fn overrides(&self) -> Overrides {
         Overrides {
+            size: self.size,
             protocol: self.protocol.clone(),
             model: self.model.clone(),
             link: self.link.clone(),
@@ -95,7 +99,8 @@ impl RunArgs {
             [("--repeat", self.repeat.map(|n| n.to_string())), ("--batch", self.batch.map(|n| n.to_string()))];
         let names = [("--protocol", &self.protocol), ("--model", &self.model), ("--link", &self.link)];
         let names = names.map(|(option, value)| (option, value.as_ref().map(|v| format!("'{v}'"))));
-        let options = names.into_iter().chain(numbers).filter_map(|(o, v)| v.map(|v| format!(" {o} {v}")));
+        let size = [("--size", self.size.and_then(|s| Some(s.to_possible_value()?.get_name().to_owned())))];
+        let options = size.into_iter().chain(names).chain(numbers).filter_map(|(o, v)| v.map(|v| format!(" {o} {v}")));
         format!("bench run {}{} --resume {}", self.experiment, options.collect::<String>(), folder.display())
     }
 }

@@ -11,7 +11,7 @@ use si_fusion::Plan;
 use si_netem::{Effort, Profile};
 
 use crate::cli::{ListArgs, ProbeArgs, RunArgs, SoundnessArgs};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Size};
 use crate::record::RUNS_CSV;
 use crate::{inputs, orchestrate, registry, report};
 
@@ -94,7 +94,8 @@ pub(crate) fn list(args: &ListArgs) -> Result<()> {
         let named = |name: &str, title: &str| json!({ "name": name, "title": title });
         let answer = json!({
             "experiments": experiments.iter().map(|e| {
-                json!({ "name": e.name, "title": e.title, "cells": e.cells().iter().map(|c| c.name()).collect::<Vec<_>>() })
+                let names = |size| Experiment { size, ..e.clone() }.cells().iter().map(|c| c.name()).collect::<Vec<_>>();
+                json!({ "name": e.name, "title": e.title, "cells": names(Size::Normal), "cells_full": names(Size::Full) })
             }).collect::<Vec<_>>(),
             "protocols": cards,
             "models": models.iter().map(|m| {

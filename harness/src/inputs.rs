@@ -39,10 +39,10 @@ pub(crate) struct Inputs {
 /// If the data set cannot be loaded or does not fit the model.
 pub(crate) fn load(job: &Job, graph: &Graph) -> Result<Inputs> {
     let source = Source::open(&job.dataset)?;
-    let queries = split(&source.images(graph, &job.queries)?);
+    let queries = split(&source.encoded(graph, &job.queries)?);
     let positions: Vec<_> = job.public.iter().map(|p| p.position).collect();
     let labels = job.public.iter().map(|p| p.label).collect();
-    let inputs = split(&source.images(graph, &positions)?);
+    let inputs = split(&source.encoded(graph, &positions)?);
     Ok(Inputs { queries, public: PublicSamples { inputs, labels } })
 }
 
@@ -74,11 +74,12 @@ impl Source {
         }
     }
 
-    /// The true class of an image, if it has one.
-    pub(crate) fn label(&self, position: usize) -> Option<usize> {
+    /// The true class of an image among the classes of a model, if it has one: labels of another number of classes say
+    /// nothing about the model.
+    pub(crate) fn label(&self, graph: &Graph, position: usize) -> Option<usize> {
         match self {
-            Self::Set(set) => set.labels.get(position).copied(),
-            Self::Random => None,
+            Self::Set(set) if set.classes == graph.classes() => set.labels.get(position).copied(),
+            Self::Set(_) | Self::Random => None,
         }
     }
 
@@ -95,11 +96,19 @@ impl Source {
         permutation(self.len(), seed)
     }
 
-    /// Images (n, c, h, w), encoded for the model.
+    /// Whether the images can be put into this model.
+    ///
+    /// # Errors
+    /// If they cannot.
+    pub(crate) fn fits(&self, graph: &Graph) -> Result<()> {
+        self.images(graph, &[0]).map(drop)
+    }
+
+    /// Images (n, c, h, w) as the model takes them.
     ///
     /// # Errors
     /// If a position is beyond the end or the images have another shape than the model takes.
-    pub(crate) fn images(&self, graph: &Graph, positions: &[usize]) -> Result<Array4<i64>> {
+    pub(crate) fn images(&self, graph: &Graph, positions: &[usize]) -> Result<Array4<f32>> {
         let [c, h, w] = graph.input_shape();
         if let Some(p) = positions.iter().find(|p| **p >= self.len()) {
             bail!("position {p} in a data set of {} images", self.len());
@@ -125,7 +134,15 @@ impl Source {
                 images
             }
         };
-        Ok(si_models::encode_input(graph, &images))
+        Ok(images)
+    }
+
+    /// The same in the model's fixed point.
+    ///
+    /// # Errors
+    /// As [`Self::images`].
+    pub(crate) fn encoded(&self, graph: &Graph, positions: &[usize]) -> Result<Array4<i64>> {
+        Ok(si_models::encode_input(graph, &self.images(graph, positions)?))
     }
 }
 
@@ -138,23 +155,27 @@ pub(crate) struct Draw {
 }
 
 /// Draws `queries` and, disjoint from them, `public` samples that an honest server answers as expected: `known` gives
-/// the label that the client may rely on, or `None` for an image that is no good as a public sample.
+/// the label that the client may rely on, or `None` for an image that is no good as a public sample. `draw` is the seed
+/// and the repetition (from 1): repetitions of a seed take queries one after the other from one order of the images, so
+/// that they have none in common until all were used.
 ///
 /// # Errors
 /// If there are not enough images, or `known` fails.
 pub(crate) fn draw(
     source: &Source,
-    seed: u64,
+    (seed, repetition): (u64, u64),
     queries: usize,
     public: usize,
     mut known: impl FnMut(usize) -> Result<Option<usize>>,
 ) -> Result<Draw> {
-    let order = source.order(seed);
+    let mut order = source.order(seed);
     ensure!(
         queries + public <= order.len(),
         "{queries} queries and {public} public samples are more than the {} images of the data set: ask for fewer",
         order.len()
     );
+    let before = u128::from(repetition.saturating_sub(1)) * queries as u128 % order.len().max(1) as u128;
+    order.rotate_left(before as usize);
     let (first, rest) = order.split_at(queries);
     let mut drawn = Draw { queries: first.to_vec(), public: Vec::new() };
     for &position in rest {
@@ -180,14 +201,19 @@ mod tests {
     #[test]
     fn draws_are_disjoint_repeatable_and_bounded() {
         let even = |p: usize| Ok(p.is_multiple_of(2).then_some(p % 10));
-        let a = draw(&Source::Random, 1, 50, 20, even).unwrap();
+        let a = draw(&Source::Random, (1, 1), 50, 20, even).unwrap();
         assert_eq!((a.queries.len(), a.public.len()), (50, 20));
         assert!(a.public.iter().all(|p| !a.queries.contains(&p.position) && p.position % 2 == 0));
-        let b = draw(&Source::Random, 1, 50, 20, even).unwrap();
+        let b = draw(&Source::Random, (1, 1), 50, 20, even).unwrap();
         assert_eq!(a.queries, b.queries);
-        assert_ne!(a.queries, draw(&Source::Random, 2, 50, 20, even).unwrap().queries);
-        assert!(draw(&Source::Random, 1, RANDOM_IMAGES, 1, even).is_err());
-        let e = draw(&Source::Random, 1, 1, 1, |_| Ok(None)).err().unwrap().to_string();
+        assert_ne!(a.queries, draw(&Source::Random, (2, 1), 50, 20, even).unwrap().queries);
+        let second = draw(&Source::Random, (1, 2), 50, 20, even).unwrap().queries;
+        assert!(second.iter().all(|q| !a.queries.contains(q)), "the next repetition has other queries");
+        let wrapped = draw(&Source::Random, (1, 3), RANDOM_IMAGES, 0, even).unwrap().queries;
+        assert_eq!(wrapped, draw(&Source::Random, (1, 1), RANDOM_IMAGES, 0, even).unwrap().queries);
+        draw(&Source::Random, (1, u64::MAX), RANDOM_IMAGES - 1, 0, even).unwrap();
+        assert!(draw(&Source::Random, (1, 1), RANDOM_IMAGES, 1, even).is_err());
+        let e = draw(&Source::Random, (1, 1), 1, 1, |_| Ok(None)).err().unwrap().to_string();
         assert!(e.contains("only 0 images"), "{e}");
     }
 

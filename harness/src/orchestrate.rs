@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use si_api::{Model, Rounding};
 use si_netem::Profile;
 
-use crate::experiment::{Cell, Experiment, Load};
+use crate::experiment::{Cell, Experiment, Load, Size};
 use crate::inputs::{self, Source};
 use crate::job::Job;
 use crate::progress::{Progress, Task};
@@ -49,12 +49,8 @@ pub(crate) fn run(
 ) -> Result<Summary> {
     let text = toml::to_string(experiment).context("the experiment as TOML")?;
     let cells = experiment.cells();
-    ensure!(
-        !cells.is_empty(),
-        "experiment {} has no cells: is there a batch or a plan for its protocols?",
-        experiment.name
-    );
-    let mut stage = Stage::load(experiment)?;
+    ensure_some(experiment, &cells)?;
+    let mut stage = Stage::load(&cells)?;
 
     let (commit, _) = machine::commit();
     let mut recorder = match resume {
@@ -84,7 +80,7 @@ pub(crate) fn run(
         let mut facts = stage.facts(experiment, cell, repetition)?;
         let done = match skipped.get(&cell.name()) {
             Some(why) => Some(End::skipped(why.clone())),
-            None => stage.repetition(experiment, cell, &mut facts, stop, &mut recorder)?,
+            None => stage.repetition(&mut facts, stop, &mut recorder)?,
         };
         let Some(end) = done else {
             summary.stopped = true;
@@ -95,7 +91,7 @@ pub(crate) fn run(
         if row.status == Status::Skipped {
             skipped.insert(cell.name(), row.reason.clone());
         }
-        recorder.append(&row, &phases)?;
+        recorder.append(&row, &phases, &row::answers(&facts, &end))?;
         summary.written += 1;
         summary.failed += usize::from(!matches!(row.status, Status::Ok | Status::Skipped));
         let line = row::describe(&row);
@@ -112,10 +108,21 @@ pub(crate) fn run(
 /// As [`run`].
 pub(crate) fn first_job(experiment: &Experiment) -> Result<Job> {
     let cells = experiment.cells();
-    let cell = cells.first().context("the experiment has no cells")?;
-    let mut stage = Stage::load(experiment)?;
-    let facts = stage.facts(experiment, cell, 1)?;
-    Ok(Job { supervised: false, ..stage.job(experiment, cell, &facts)? })
+    ensure_some(experiment, &cells)?;
+    let mut stage = Stage::load(&cells[..1])?;
+    let facts = stage.facts(experiment, &cells[0], 1)?;
+    Ok(Job { supervised: false, ..stage.job(&facts)? })
+}
+
+fn ensure_some(experiment: &Experiment, cells: &[Cell]) -> Result<()> {
+    let more = Experiment { size: Size::Full, ..experiment.clone() }.cells().len();
+    ensure!(
+        !cells.is_empty(),
+        "experiment {} has no cells: {}",
+        experiment.name,
+        if more > 0 { "it has some with --size full" } else { "is there a batch or a plan for its protocols?" }
+    );
+    Ok(())
 }
 
 /// Repetition by repetition, so that a drift of the machine falls on all protocols alike.
@@ -151,9 +158,10 @@ fn same_code(folder: &Path) -> Result<()> {
 
 /// What stays loaded between repetitions.
 struct Stage {
-    source: Source,
-    data_hash: String,
+    sources: BTreeMap<String, Source>,
     oracles: BTreeMap<String, (Oracle, String)>,
+    /// Data sets and models whose files were not fetched, and what to do about it.
+    absent: BTreeMap<String, String>,
 }
 
 /// How a repetition ended, with the answers compared if there are any.
@@ -165,65 +173,74 @@ pub(crate) struct End {
 }
 
 impl Stage {
-    fn load(experiment: &Experiment) -> Result<Self> {
-        let source = Source::open(&experiment.dataset)?;
-        let mut oracles = BTreeMap::new();
-        for name in &experiment.models {
-            let model = si_models::zoo::model(name)?;
-            source.images(model.graph(), &[0])?;
-            let hash = model_hash(&model);
-            oracles.insert(name.clone(), (Oracle::new(model), hash));
+    /// Loads what the cells need. Files that were not fetched are no error: the cells that need them are skipped.
+    fn load(cells: &[Cell]) -> Result<Self> {
+        let mut stage = Self { sources: BTreeMap::new(), oracles: BTreeMap::new(), absent: BTreeMap::new() };
+        for cell in cells {
+            let Cell { dataset, model, .. } = cell;
+            if !stage.sources.contains_key(dataset) && !stage.absent.contains_key(dataset) {
+                match Source::open(dataset) {
+                    Ok(source) => drop(stage.sources.insert(dataset.clone(), source)),
+                    Err(e) => drop(stage.absent.insert(dataset.clone(), not_fetched(e)?)),
+                }
+            }
+            if !stage.oracles.contains_key(model) && !stage.absent.contains_key(model) {
+                match si_models::zoo::model(model) {
+                    Ok(m) => {
+                        let hash = model_hash(&m);
+                        stage.oracles.insert(model.clone(), (Oracle::new(m), hash));
+                    }
+                    Err(e) => drop(stage.absent.insert(model.clone(), not_fetched(e.into())?)),
+                }
+            }
+            if let Some((source, (oracle, _))) = stage.sources.get(dataset).zip(stage.oracles.get(model)) {
+                source.fits(oracle.graph())?;
+            }
         }
-        Ok(Self { data_hash: source.hash(), source, oracles })
+        Ok(stage)
     }
 
-    fn oracle(&mut self, model: &str) -> Result<&mut (Oracle, String)> {
-        self.oracles.get_mut(model).with_context(|| format!("model {model} was not loaded"))
+    /// Why a cell cannot be run here.
+    fn absent(&self, cell: &Cell) -> Option<&String> {
+        [&cell.model, &cell.dataset].into_iter().find_map(|name| self.absent.get(name))
+    }
+
+    fn parts(&mut self, cell: &Cell) -> Result<(&Source, &mut Oracle)> {
+        let source = self.sources.get(&cell.dataset);
+        let oracle = self.oracles.get_mut(&cell.model).map(|(oracle, _)| oracle);
+        source.zip(oracle).with_context(|| format!("the model or the data set of {} was not loaded", cell.name()))
     }
 
     /// What is known of a repetition before it is run.
-    fn facts(&mut self, experiment: &Experiment, cell: &Cell, repetition: u64) -> Result<Facts> {
-        let plan = match &cell.load {
-            Load::Batch(_) => None,
-            Load::Plan(p) => Some(p),
-        };
-        let card = registry::card(&cell.protocol, experiment.options, plan)?;
+    fn facts(&self, experiment: &Experiment, cell: &Cell, repetition: u64) -> Result<Facts> {
         Ok(Facts {
             run_id: run_id(cell, repetition),
             experiment: experiment.name.clone(),
             cell: cell.clone(),
             repetition,
-            card,
-            dataset: experiment.dataset.clone(),
-            options: experiment.options,
+            card: registry::card(&cell.protocol, cell.options, cell.plan())?,
             profile: Profile::named(&cell.link)?,
-            // Each repetition draws other images, the same for all cells of it.
-            seed: experiment.seed.wrapping_add(repetition - 1),
-            model_hash: self.oracle(&cell.model)?.1.clone(),
-            data_hash: self.data_hash.clone(),
+            seed: experiment.seed,
+            model_hash: self.oracles.get(&cell.model).map(|(_, hash)| hash.clone()).unwrap_or_default(),
+            data_hash: self.sources.get(&cell.dataset).map(Source::hash).unwrap_or_default(),
             started_utc: crate::record::utc_now(),
             load_avg_milli: machine::load_avg_milli(),
             threads: u64::from(spawn::THREADS),
-            lanes: u64::from(experiment.lanes),
         })
     }
 
     /// Runs one repetition. `None` if the user stops it.
-    fn repetition(
-        &mut self,
-        experiment: &Experiment,
-        cell: &Cell,
-        facts: &mut Facts,
-        stop: &AtomicBool,
-        recorder: &mut Recorder,
-    ) -> Result<Option<End>> {
-        let job = match self.job(experiment, cell, facts) {
+    fn repetition(&mut self, facts: &mut Facts, stop: &AtomicBool, recorder: &mut Recorder) -> Result<Option<End>> {
+        if let Some(why) = self.absent(&facts.cell) {
+            return Ok(Some(End::skipped(why.clone())));
+        }
+        let job = match self.job(facts) {
             Ok(job) => job,
             Err(e) => return Ok(Some(End::skipped(format!("{e:#}")))),
         };
         facts.started_utc = crate::record::utc_now();
         facts.load_avg_milli = machine::load_avg_milli();
-        let Some(outcome) = spawn::run(&job, Duration::from_secs(cell.timeout_s), stop)? else { return Ok(None) };
+        let Some(outcome) = spawn::run(&job, Duration::from_secs(facts.cell.timeout_s), stop)? else { return Ok(None) };
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -232,21 +249,17 @@ impl Stage {
         }
         let verdict = match outcome.client() {
             Some(client) if outcome.status == Status::Ok => {
-                let revealed = experiment.options.reveal == si_api::Reveal::Scores;
-                let rounding = facts.card.rounding;
-                let source = &self.source;
-                let (oracle, _) = self
-                    .oracles
-                    .get_mut(&cell.model)
-                    .with_context(|| format!("model {} was not loaded", cell.model))?;
-                Some(oracle.check(source, &job.queries, &client.answers, rounding, revealed)?)
+                let revealed = facts.cell.options.reveal == si_api::Reveal::Scores;
+                let (source, oracle) = self.parts(&facts.cell)?;
+                Some(oracle.check(source, &job.queries, &client.answers, facts.card.rounding, revealed)?)
             }
             _ => None,
         };
         Ok(Some(End { outcome, verdict }))
     }
 
-    fn job(&mut self, experiment: &Experiment, cell: &Cell, facts: &Facts) -> Result<Job> {
+    fn job(&mut self, facts: &Facts) -> Result<Job> {
+        let cell = &facts.cell;
         let (protocol, plan, queries, public) = match &cell.load {
             Load::Batch(n) => (cell.protocol.clone(), None, *n, 0),
             Load::Plan(p) if p.method == Method::Measured => {
@@ -255,23 +268,22 @@ impl Stage {
             // A real batch of the inner protocol, which reports scale to the plan.
             Load::Plan(_) => (registry::inner(&cell.protocol)?.to_owned(), None, cell.run_inferences(), 0),
         };
-        let source = &self.source;
-        let (oracle, _) =
-            self.oracles.get_mut(&cell.model).with_context(|| format!("model {} was not loaded", cell.model))?;
-        let draw = inputs::draw(source, facts.seed, queries, public, |position| oracle.sure_label(source, position))?;
+        let (source, oracle) = self.parts(cell)?;
+        let known = |position| oracle.sure_label(source, position);
+        let draw = inputs::draw(source, (facts.seed, facts.repetition), queries, public, known)?;
         Ok(Job {
             run_id: facts.run_id.clone(),
             protocol,
             plan,
             model: cell.model.clone(),
-            dataset: experiment.dataset.clone(),
+            dataset: cell.dataset.clone(),
             queries: draw.queries,
             public: draw.public,
             score_tolerance_ulp: (facts.card.rounding == Rounding::OneBit).then(|| oracle.tolerance_ulp()),
-            options: experiment.options,
+            options: cell.options,
             link: cell.link.clone(),
-            lanes: experiment.lanes,
-            server: experiment.server,
+            lanes: cell.lanes,
+            server: cell.server,
             address: "127.0.0.1:0".to_owned(),
             connect_timeout_s: CONNECT_TIMEOUT_S,
             timeout_s: cell.timeout_s,
@@ -279,6 +291,16 @@ impl Stage {
             supervised: true,
         })
     }
+}
+
+/// Why files are absent, if that is what is wrong.
+///
+/// # Errors
+/// Any other error, as it is.
+fn not_fetched(e: anyhow::Error) -> Result<String> {
+    let dataset = matches!(e.downcast_ref(), Some(si_datasets::Error::NotFetched { .. }));
+    let model = matches!(e.downcast_ref(), Some(si_models::Error::NotFetched { .. }));
+    if dataset || model { Ok(format!("{e:#}")) } else { Err(e) }
 }
 
 /// Graph and fixed-point weights.

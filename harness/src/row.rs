@@ -1,13 +1,13 @@
 //! From what is known of a repetition to its rows.
 
-use si_api::{Card, Options};
+use si_api::Card;
 use si_netem::{Means, Profile};
 
-use crate::experiment::{Cell, FusionPlan, Load};
+use crate::experiment::{Cell, FusionPlan};
 use crate::job::PartyReport;
 use crate::machine;
 use crate::orchestrate::End;
-use crate::record::{LinkGate, Method, PhaseRow, RunRow, Status};
+use crate::record::{AnswerRow, LinkGate, Method, PhaseRow, RunRow, Status};
 
 /// What is known of a repetition before it is run.
 #[derive(Clone, Debug)]
@@ -17,8 +17,6 @@ pub(crate) struct Facts {
     pub(crate) cell: Cell,
     pub(crate) repetition: u64,
     pub(crate) card: Card,
-    pub(crate) dataset: String,
-    pub(crate) options: Options,
     pub(crate) profile: Profile,
     pub(crate) seed: u64,
     pub(crate) model_hash: String,
@@ -26,7 +24,6 @@ pub(crate) struct Facts {
     pub(crate) started_utc: String,
     pub(crate) load_avg_milli: Option<u64>,
     pub(crate) threads: u64,
-    pub(crate) lanes: u64,
 }
 
 /// The row of a repetition that was run, and its phases.
@@ -56,6 +53,12 @@ pub(crate) fn of(facts: &Facts, end: &End) -> (RunRow, Vec<PhaseRow>) {
     link(&mut row, facts, &client);
     let phases = outcome.reports.iter().flat_map(|r| phases(&facts.run_id, r)).collect();
     (row, phases)
+}
+
+/// The rows of a repetition's answers.
+pub(crate) fn answers(facts: &Facts, end: &End) -> Vec<AnswerRow> {
+    let compared = end.verdict.iter().flat_map(|v| &v.answers);
+    compared.map(|a| AnswerRow { run_id: facts.run_id.clone(), ..a.clone() }).collect()
 }
 
 fn times(row: &mut RunRow, client: &[&PartyReport], servers: &[&PartyReport]) {
@@ -129,11 +132,8 @@ fn phases(run_id: &str, report: &PartyReport) -> Vec<PhaseRow> {
 
 /// A row with everything that does not depend on how the run ends.
 fn before(facts: &Facts) -> RunRow {
-    let Facts { cell, card, options, profile, .. } = facts;
-    let plan = match &cell.load {
-        Load::Batch(_) => None,
-        Load::Plan(p) => Some(p),
-    };
+    let Facts { cell, card, profile, .. } = facts;
+    let plan = cell.plan();
     let of_plan = |f: fn(&FusionPlan) -> usize| plan.map(|p| f(p) as u64);
     let set = |value: u64| (profile.means != Means::None).then_some(value);
     let (commit, dirty) = machine::commit();
@@ -146,7 +146,7 @@ fn before(facts: &Facts) -> RunRow {
         protocol: card.id.clone(),
         adversary: word(&card.adversary),
         model: cell.model.clone(),
-        dataset: facts.dataset.clone(),
+        dataset: cell.dataset.clone(),
         link: cell.link.clone(),
         batch: cell.queries() as u64,
         queries: cell.queries() as u64,
@@ -157,8 +157,8 @@ fn before(facts: &Facts) -> RunRow {
         fusion_public: of_plan(|p| p.public),
         fusion_tolerance: of_plan(|p| p.tolerance),
         fusion_chunk: plan.and_then(|p| p.chunk).map(|c| c as u64),
-        reveal: word(&options.reveal),
-        truncation: word(&options.truncation),
+        reveal: word(&cell.options.reveal),
+        truncation: word(&cell.options.truncation),
         link_means: profile.means.to_string(),
         rate_set_bits_per_s: set(profile.rate_bits_per_s),
         rtt_set_us: set(profile.rtt_us),
@@ -171,7 +171,7 @@ fn before(facts: &Facts) -> RunRow {
         rustc: machine::RUSTC.to_owned(),
         target_features: machine::features_in_use(),
         threads: facts.threads,
-        lanes: facts.lanes,
+        lanes: u64::from(cell.lanes),
         placement: "same-host".to_owned(),
         load_avg_milli: facts.load_avg_milli,
         ..RunRow::default()
@@ -224,22 +224,18 @@ mod tests {
         let experiment = Experiment::find("smoke").unwrap();
         let mut cell = experiment.cells().into_iter().find(|c| c.protocol == protocol).unwrap();
         cell.link = link.to_owned();
-        let plan = if let Load::Plan(p) = &cell.load { Some(p.clone()) } else { None };
         Facts {
             run_id: format!("{}#1", cell.name()),
             experiment: "smoke".to_owned(),
-            card: crate::registry::card(protocol, experiment.options, plan.as_ref()).unwrap(),
+            card: crate::registry::card(protocol, cell.options, cell.plan()).unwrap(),
             cell,
             repetition: 1,
-            dataset: "random".to_owned(),
-            options: experiment.options,
             profile: Profile::named(link).unwrap(),
             seed: 7,
             model_hash: "aa".to_owned(),
             data_hash: "bb".to_owned(),
             started_utc: "2025-01-31T12:00:00Z".to_owned(),
             load_avg_milli: None,
-            lanes: 1,
             threads: 1,
         }
     }

@@ -4,18 +4,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use si_api::{Model, Rounding};
-use si_models::{label, run_fixed, score_tolerance};
+use si_api::{Graph, Model, Rounding};
+use si_models::{encode_input, label, run_fixed, run_float, score_tolerance};
 
 use crate::inputs::Source;
 use crate::job::AnswerLine;
+use crate::record::AnswerRow;
 
-/// What the fixed-point executor says about the images of a data set, remembered.
+/// What a network says in the clear about the images of a data set, remembered.
 pub(crate) struct Oracle {
     model: Arc<Model>,
     /// What one-bit rounding may do to a score.
     tolerance_ulp: u64,
-    scores: HashMap<usize, Vec<i64>>,
+    known: HashMap<usize, Clear>,
+}
+
+/// Scores of one image.
+#[derive(Clone, Debug, PartialEq)]
+struct Clear {
+    /// In floating point.
+    float: Vec<f32>,
+    /// In fixed point: what a protocol's answer must be.
+    fixed: Vec<i64>,
 }
 
 /// Result of a comparison.
@@ -33,12 +43,19 @@ pub(crate) struct Verdict {
     pub(crate) correct: Option<u64>,
     /// The first wrong answer, if any.
     pub(crate) wrong: Option<String>,
+    /// Each of the answers compared; the run's name is left out.
+    pub(crate) answers: Vec<AnswerRow>,
 }
 
 impl Oracle {
     /// An oracle for this model.
     pub(crate) fn new(model: Arc<Model>) -> Self {
-        Self { tolerance_ulp: score_tolerance(&model).unsigned_abs(), model, scores: HashMap::new() }
+        Self { tolerance_ulp: score_tolerance(&model).unsigned_abs(), model, known: HashMap::new() }
+    }
+
+    /// The public part of the model.
+    pub(crate) fn graph(&self) -> &Graph {
+        self.model.graph()
     }
 
     /// How far one-bit rounding may take a score from the exact one.
@@ -51,13 +68,17 @@ impl Oracle {
     /// # Errors
     /// If an image does not fit the model or a value leaves its range.
     pub(crate) fn learn(&mut self, source: &Source, positions: &[usize]) -> Result<()> {
-        let new: Vec<_> = positions.iter().copied().filter(|p| !self.scores.contains_key(p)).collect();
+        let new: Vec<_> = positions.iter().copied().filter(|p| !self.known.contains_key(p)).collect();
         if new.is_empty() {
             return Ok(());
         }
-        let images = source.images(self.model.graph(), &new)?;
-        let scores = run_fixed(&self.model, &images).context("the fixed-point oracle")?;
-        self.scores.extend(new.into_iter().zip(scores.rows().into_iter().map(|r| r.to_vec())));
+        let images = source.images(self.graph(), &new)?;
+        let float = run_float(&self.model, &images).context("the network in floating point")?;
+        let encoded = encode_input(self.graph(), &images);
+        let fixed = run_fixed(&self.model, &encoded).context("the fixed-point oracle")?;
+        let scores = float.rows().into_iter().zip(fixed.rows());
+        let clear = scores.map(|(float, fixed)| Clear { float: float.to_vec(), fixed: fixed.to_vec() });
+        self.known.extend(new.into_iter().zip(clear));
         Ok(())
     }
 
@@ -69,14 +90,12 @@ impl Oracle {
     pub(crate) fn sure_label(&mut self, source: &Source, position: usize) -> Result<Option<usize>> {
         self.learn(source, &[position])?;
         let tolerance = self.tolerance_ulp;
-        let Some(scores) = self.scores.get(&position) else { return Ok(None) };
+        let Some(Clear { fixed: scores, .. }) = self.known.get(&position) else { return Ok(None) };
         let best = label(scores.iter().copied());
         let sure = scores.iter().enumerate().all(|(i, s)| i == best || scores[best].abs_diff(*s) > 2 * tolerance);
-        Ok((sure && source.label(position).is_none_or(|l| l == best)).then_some(best))
+        Ok((sure && source.label(self.graph(), position).is_none_or(|l| l == best)).then_some(best))
     }
-}
 
-impl Oracle {
     /// Compares answers to the images at `positions`, in order.
     ///
     /// # Errors
@@ -94,10 +113,45 @@ impl Oracle {
             Rounding::Exact => 0,
             Rounding::OneBit => self.tolerance_ulp,
         };
-        let expected: Vec<_> = positions.iter().filter_map(|p| self.scores.get(p)).map(Vec::as_slice).collect();
-        let truth: Vec<_> = positions.iter().map(|p| source.label(*p)).collect();
-        Ok(compare(&expected, &truth, answers, tolerance_ulp, scores_revealed))
+        let clear: Vec<_> = positions.iter().filter_map(|p| self.known.get(p)).collect();
+        let expected: Vec<_> = clear.iter().map(|c| c.fixed.as_slice()).collect();
+        let truth: Vec<_> = positions.iter().map(|p| source.label(self.graph(), *p)).collect();
+        let mut verdict = compare(&expected, &truth, answers, tolerance_ulp, scores_revealed);
+        let lines = positions.iter().zip(clear).zip(truth).zip(answers);
+        verdict.answers = lines.map(|(((image, clear), truth), a)| clear.beside(*image, truth, a)).collect();
+        Ok(verdict)
     }
+}
+
+impl Clear {
+    /// The row of an answer to this image.
+    fn beside(&self, image: usize, expected: Option<usize>, answer: &AnswerLine) -> AnswerRow {
+        let scores = answer.scores.as_ref().filter(|s| s.len() == self.fixed.len());
+        AnswerRow {
+            run_id: String::new(),
+            image: image as u64,
+            expected_label: expected.map(|l| l as u64),
+            float_label: label(self.float.iter().copied()) as u64,
+            float_rank: expected.and_then(|l| rank(&self.float, l)),
+            fixed_label: label(self.fixed.iter().copied()) as u64,
+            fixed_rank: expected.and_then(|l| rank(&self.fixed, l)),
+            secure_label: answer.label as u64,
+            secure_rank: scores.zip(expected).and_then(|(s, l)| rank(s, l)),
+            score_error_ulp: scores.and_then(|s| error_ulp(s, &self.fixed)),
+        }
+    }
+}
+
+/// The place of a label among the scores, from 1: a tie goes to the lower index.
+fn rank<T: PartialOrd>(scores: &[T], label: usize) -> Option<u64> {
+    let own = scores.get(label)?;
+    let before = |(i, s): (usize, &T)| s > own || (s == own && i < label);
+    Some(1 + scores.iter().enumerate().filter(|(i, s)| before((*i, s))).count() as u64)
+}
+
+/// The greatest distance between two lists of scores.
+fn error_ulp(a: &[i64], b: &[i64]) -> Option<u64> {
+    a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max()
 }
 
 /// `expected` holds the oracle's scores, `truth` the data set's labels.
@@ -126,7 +180,7 @@ fn compare(
         }
         match &answer.scores {
             Some(got) if got.len() == scores.len() => {
-                let error = got.iter().zip(*scores).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0);
+                let error = error_ulp(got, scores).unwrap_or(0);
                 worst = worst.max(Some(error));
                 if error > tolerance_ulp {
                     complain(format!("answer {i} has a score {error} ulp off the oracle's, {tolerance_ulp} allowed"));
@@ -172,6 +226,22 @@ mod tests {
         assert_eq!((v.equal, v.max_error_ulp, v.wrong), (1, None, None));
         let v = one(answer(2, &[10, 48, 49]), 2, true);
         assert_eq!((v.equal, v.correct, v.max_error_ulp, v.wrong), (0, Some(0), Some(2), None), "a near tie");
+    }
+
+    #[test]
+    fn answers_stand_beside_what_the_network_says_in_the_clear() {
+        let clear = Clear { float: vec![0.2, 0.7, 0.9, 0.7], fixed: vec![10, 50, 47, 47] };
+        let row = clear.beside(3, Some(3), &answer(2, &[10, 46, 48, 48]));
+        assert_eq!((row.image, row.expected_label, row.score_error_ulp), (3, Some(3), Some(4)));
+        assert_eq!((row.float_label, row.fixed_label, row.secure_label), (2, 1, 2));
+        // The fourth class: behind 0.9 and the earlier 0.7; behind 50 and the earlier 47; behind the earlier 48.
+        assert_eq!((row.float_rank, row.fixed_rank, row.secure_rank), (Some(3), Some(3), Some(2)));
+        let row = clear.beside(3, None, &answer(2, &[]));
+        assert_eq!(
+            (row.expected_label, row.float_rank, row.secure_rank, row.score_error_ulp),
+            (None, None, None, None)
+        );
+        assert_eq!(rank(&[1, 3, 3], 9), None);
     }
 
     #[test]

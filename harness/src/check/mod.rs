@@ -1,6 +1,7 @@
-//! `bench check`: is a record folder whole and consistent? Every rule that a row must keep is one line of `rows.rs` or
-//! `phases.rs`, and each has a test with a row that breaks it.
+//! `bench check`: is a record folder whole and consistent? Every rule that a row must keep is one line of `rows.rs`,
+//! `phases.rs` or `answers.rs`, and each has a test with a row that breaks it.
 
+mod answers;
 mod phases;
 mod rows;
 
@@ -60,6 +61,7 @@ pub(crate) fn check(folder: &Folder) -> Vec<Finding> {
     let mut found = Vec::new();
     rows::check(folder, &mut found);
     phases::check(folder, &mut found);
+    answers::check(folder, &mut found);
     found
 }
 
@@ -105,6 +107,7 @@ mod testing {
         f.runs.truncate(2);
         f.phases.truncate(24);
         run(&mut f.runs[1]);
+        f.answers = None; // their rules have tests of their own
         phases(&mut f.phases);
         let found = check(&f);
         let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
@@ -127,11 +130,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut recorder = Recorder::create(&root.path().join("f"), &samples::machine(), "").unwrap();
         let (run, phases) = samples::run("cheetah", "wan", 1);
-        recorder.append(&run, &phases).unwrap();
+        recorder.append(&run, &phases, &samples::answers(&run)).unwrap();
         super::run(recorder.dir()).unwrap();
         let (mut run, phases) = samples::run("cheetah", "wan", 2);
         run.client_sent_bytes = Some(1);
-        recorder.append(&run, &phases).unwrap();
+        recorder.append(&run, &phases, &samples::answers(&run)).unwrap();
         let e = super::run(recorder.dir()).unwrap_err().to_string();
         assert!(e.contains("problem(s) in 2 runs and 24 phases"), "{e}");
         assert!(super::run(root.path()).unwrap_err().to_string().contains("cannot read"));

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    EXPERIMENT_TOML, LOG_TXT, MACHINE_TOML, Machine, PHASES_CSV, PhaseRow, RUNS_CSV, RunRow, utc_date, utc_now,
+    ANSWERS_CSV, AnswerRow, EXPERIMENT_TOML, LOG_TXT, MACHINE_TOML, Machine, PHASES_CSV, PhaseRow, RUNS_CSV, RunRow,
+    utc_date, utc_now,
 };
 
 /// A record folder that is being written. Each row is flushed before `append` returns, so that a run that is killed
@@ -19,6 +20,7 @@ pub(crate) struct Recorder {
     dir: PathBuf,
     runs: File,
     phases: File,
+    answers: File,
     log: File,
     known: HashSet<String>,
 }
@@ -32,6 +34,8 @@ pub(crate) struct Folder {
     pub(crate) experiment: String,
     pub(crate) runs: Vec<RunRow>,
     pub(crate) phases: Vec<PhaseRow>,
+    /// `None` in folders of versions that did not write them.
+    pub(crate) answers: Option<Vec<AnswerRow>>,
 }
 
 /// `<date>-<machine>-<commit>`: the name of a new folder.
@@ -71,12 +75,13 @@ impl Recorder {
         fs::write(dir.join(MACHINE_TOML), toml::to_string(machine).context("machine.toml")?).with_context(named)?;
         fs::write(dir.join(EXPERIMENT_TOML), experiment).with_context(named)?;
         fs::write(dir.join(PHASES_CSV), header::<PhaseRow>()?).with_context(named)?;
+        fs::write(dir.join(ANSWERS_CSV), header::<AnswerRow>()?).with_context(named)?;
         fs::write(dir.join(RUNS_CSV), header::<RunRow>()?).with_context(named)?;
         Self::open(dir, HashSet::new()).with_context(named)
     }
 
-    /// Goes on with a folder that was begun before. An unfinished last line, and the phases of a run that was killed
-    /// before its row was written, are cut off; nothing else is touched.
+    /// Goes on with a folder that was begun before. An unfinished last line, and the phases and answers of a run that was
+    /// killed before its row was written, are cut off; nothing else is touched.
     ///
     /// # Errors
     /// If the folder cannot be read or is in use, or its experiment is not `experiment`.
@@ -85,6 +90,7 @@ impl Recorder {
         let mut recorder = Self::open(dir, HashSet::new())?;
         cut_unfinished_line(&dir.join(RUNS_CSV))?;
         cut_unfinished_line(&dir.join(PHASES_CSV))?;
+        cut_unfinished_line(&dir.join(ANSWERS_CSV))?;
         let folder = Folder::read(dir)?;
         ensure!(
             folder.experiment == experiment,
@@ -92,7 +98,10 @@ impl Recorder {
             dir.join(EXPERIMENT_TOML).display()
         );
         recorder.known = folder.runs.iter().map(|r| r.run_id.clone()).collect();
-        cut_orphans(&dir.join(PHASES_CSV), &folder, &recorder.known)?;
+        let of_known = |run: &str| recorder.known.contains(run);
+        cut_orphans(&dir.join(PHASES_CSV), folder.phases.iter().map(|p| of_known(&p.run_id)))?;
+        let answers = folder.answers.iter().flatten();
+        cut_orphans(&dir.join(ANSWERS_CSV), answers.map(|a| of_known(&a.run_id)))?;
         Ok(recorder)
     }
 
@@ -103,8 +112,9 @@ impl Recorder {
             file.with_context(|| format!("cannot append to {}", path.display()))
         };
         let (runs, phases, log) = (append(RUNS_CSV, false)?, append(PHASES_CSV, false)?, append(LOG_TXT, true)?);
+        let answers = append(ANSWERS_CSV, false)?;
         runs.try_lock().map_err(|e| anyhow!("{} is in use by another run ({e})", dir.display()))?;
-        Ok(Self { dir: dir.to_owned(), runs, phases, log, known })
+        Ok(Self { dir: dir.to_owned(), runs, phases, answers, log, known })
     }
 
     /// Where it is.
@@ -117,17 +127,19 @@ impl Recorder {
         self.known.contains(run_id)
     }
 
-    /// Appends a run. The phases go first: the row of the run is what makes it finished.
+    /// Appends a run. Its phases and answers go first: the row of the run is what makes it finished.
     ///
     /// # Errors
-    /// If the run is there already, a phase is of another run, or the folder cannot be written.
-    pub(crate) fn append(&mut self, run: &RunRow, phases: &[PhaseRow]) -> Result<()> {
+    /// If the run is there already, a phase or an answer is of another run, or the folder cannot be written.
+    pub(crate) fn append(&mut self, run: &RunRow, phases: &[PhaseRow], answers: &[AnswerRow]) -> Result<()> {
         ensure!(!self.has(&run.run_id), "run '{}' is recorded already", run.run_id);
-        if let Some(p) = phases.iter().find(|p| p.run_id != run.run_id) {
-            bail!("a phase of run '{}' beside run '{}'", p.run_id, run.run_id);
+        let mut parts = phases.iter().map(|p| &p.run_id).chain(answers.iter().map(|a| &a.run_id));
+        if let Some(other) = parts.find(|id| **id != run.run_id) {
+            bail!("a phase or an answer of run '{other}' beside run '{}'", run.run_id);
         }
         let named = || format!("cannot append to {}", self.dir.display());
         write_whole(&mut self.phases, &lines(phases)?).with_context(named)?;
+        write_whole(&mut self.answers, &lines(answers)?).with_context(named)?;
         let one_line = RunRow { reason: run.reason.lines().collect::<Vec<_>>().join(" | "), ..run.clone() };
         write_whole(&mut self.runs, &lines(&[one_line])?).with_context(named)?;
         self.known.insert(run.run_id.clone());
@@ -162,6 +174,7 @@ impl Folder {
             experiment: text(EXPERIMENT_TOML)?,
             runs: read_rows(&dir.join(RUNS_CSV))?,
             phases: read_rows(&dir.join(PHASES_CSV))?,
+            answers: Some(dir.join(ANSWERS_CSV)).filter(|p| p.exists()).map(|p| read_rows(&p)).transpose()?,
         })
     }
 
@@ -254,10 +267,11 @@ fn cut_unfinished_line(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Cuts phases of unknown runs from the end of the file; elsewhere they are left for `bench check` to report.
-fn cut_orphans(path: &Path, folder: &Folder, known: &HashSet<String>) -> Result<()> {
-    let keep = folder.phases.iter().rposition(|p| known.contains(&p.run_id)).map_or(0, |i| i + 1);
-    if keep == folder.phases.len() {
+/// Cuts rows of unknown runs from the end of the file; elsewhere they are left for `bench check` to report.
+fn cut_orphans(path: &Path, known: impl Iterator<Item = bool>) -> Result<()> {
+    let known: Vec<bool> = known.collect();
+    let keep = known.iter().rposition(|k| *k).map_or(0, |i| i + 1);
+    if keep == known.len() {
         return Ok(());
     }
     let mut reader = csv::Reader::from_path(path)?;
@@ -282,7 +296,7 @@ mod tests {
         let mut r = Recorder::create(&root.join("f"), &samples::machine(), "name = \"x\"\n").unwrap();
         for n in 1..=2 {
             let (run, phases) = samples::run("cheetah", "lan", n);
-            r.append(&run, &phases).unwrap();
+            r.append(&run, &phases, &samples::answers(&run)).unwrap();
         }
         r
     }
@@ -302,13 +316,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut r = begun(root.path());
         let mut failed = RunRow { run_id: "f".into(), reason: "first\nsecond, \"third\"".into(), ..RunRow::default() };
-        r.append(&failed, &[]).unwrap();
+        r.append(&failed, &[], &[]).unwrap();
         r.log("began").unwrap();
         let f = Folder::read(r.dir()).unwrap();
         failed.reason = "first | second, \"third\"".into();
         let (run, phases) = samples::run("cheetah", "lan", 2);
         assert_eq!((&f.runs[1], &f.runs[2]), (&run, &failed));
         assert_eq!(f.phases[phases.len()..], phases);
+        assert_eq!(f.answers.unwrap()[1..], samples::answers(&run));
         assert_eq!((f.machine, f.experiment.as_str()), (samples::machine(), "name = \"x\"\n"));
         assert!(fs::read_to_string(r.dir().join(LOG_TXT)).unwrap().ends_with("Z began\n"));
     }
@@ -318,10 +333,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut r = begun(root.path());
         let (run, phases) = samples::run("cheetah", "lan", 1);
-        assert!(r.append(&run, &phases).unwrap_err().to_string().contains("recorded already"));
+        assert!(r.append(&run, &phases, &[]).unwrap_err().to_string().contains("recorded already"));
         let (other, _) = samples::run("cheetah", "lan", 3);
-        assert!(r.append(&other, &phases).unwrap_err().to_string().contains("beside run"));
+        assert!(r.append(&other, &phases, &[]).unwrap_err().to_string().contains("beside run"));
         assert!(Recorder::create(r.dir(), &samples::machine(), "").err().unwrap().to_string().contains("not empty"));
+        assert!(r.append(&other, &[], &samples::answers(&run)).unwrap_err().to_string().contains("beside run"));
         assert_eq!(Folder::read(r.dir()).unwrap().runs.len(), 2);
         let a = Recorder::create_under(root.path(), &samples::machine(), "0123456789", "").unwrap();
         let b = Recorder::create_under(root.path(), &samples::machine(), "0123456789", "").unwrap();
@@ -337,7 +353,7 @@ mod tests {
         let dir = r.dir().to_owned();
         assert!(format!("{:#}", Recorder::resume(&dir, "name = \"x\"\n").err().unwrap()).contains("in use"));
         drop(r);
-        let before = fs::read(dir.join(PHASES_CSV)).unwrap();
+        let before = [PHASES_CSV, ANSWERS_CSV].map(|name| fs::read(dir.join(name)).unwrap());
         // The phases of run 3 arrived, its own row only in part.
         let (run, phases) = samples::run("cheetah", "lan", 3);
         let mut cut = lines(std::slice::from_ref(&run)).unwrap();
@@ -347,15 +363,18 @@ mod tests {
         };
         add(RUNS_CSV, &cut);
         add(PHASES_CSV, &lines(&phases).unwrap());
+        add(ANSWERS_CSV, &lines(&samples::answers(&run)).unwrap());
         assert!(refusal(&dir).contains("runs.csv:4: "), "{}", refusal(&dir));
 
         assert!(Recorder::resume(&dir, "other").err().unwrap().to_string().contains("another experiment"));
         let mut r = Recorder::resume(&dir, "name = \"x\"\n").unwrap();
-        assert_eq!(fs::read(dir.join(PHASES_CSV)).unwrap(), before);
+        assert_eq!([PHASES_CSV, ANSWERS_CSV].map(|name| fs::read(dir.join(name)).unwrap()), before);
         assert!(r.has("lan/mnist-cnn4/cheetah/b1#2") && !r.has(&run.run_id));
-        r.append(&run, &phases).unwrap();
+        r.append(&run, &phases, &samples::answers(&run)).unwrap();
         let f = Folder::read(&dir).unwrap();
-        assert_eq!((f.runs.len(), f.phases.len()), (3, 3 * phases.len()));
+        assert_eq!((f.runs.len(), f.phases.len(), f.answers.unwrap().len()), (3, 3 * phases.len(), 3));
+        fs::remove_file(dir.join(ANSWERS_CSV)).unwrap();
+        assert_eq!(Folder::read(&dir).unwrap().answers, None, "a folder of an earlier version");
     }
 
     #[test]
@@ -398,6 +417,7 @@ mod tests {
         };
         assert_eq!(section(RUNS_CSV), columns::<RunRow>().unwrap());
         assert_eq!(section(PHASES_CSV), columns::<PhaseRow>().unwrap());
+        assert_eq!(section(ANSWERS_CSV), columns::<AnswerRow>().unwrap());
         let machine = toml::to_string(&Machine::default()).unwrap();
         let keys: Vec<_> = machine.lines().map(|l| l.split(" = ").next().unwrap().to_owned()).collect();
         assert_eq!(section(MACHINE_TOML), keys);

@@ -8,13 +8,15 @@ pub(crate) mod samples;
 mod utc;
 
 pub(crate) use folder::{Folder, Recorder};
-pub(crate) use rows::{LinkGate, Machine, Method, PhaseRow, RunRow, Status};
+pub(crate) use rows::{AnswerRow, LinkGate, Machine, Method, PhaseRow, RunRow, Status};
 pub(crate) use utc::{utc_date, utc_now};
 
 /// Name of the file with one row per repetition.
 pub(crate) const RUNS_CSV: &str = "runs.csv";
 /// Name of the file with one row per run, party, phase and operator.
 pub(crate) const PHASES_CSV: &str = "phases.csv";
+/// Name of the file with one row per answer.
+pub(crate) const ANSWERS_CSV: &str = "answers.csv";
 /// Name of the file that describes the machine.
 pub(crate) const MACHINE_TOML: &str = "machine.toml";
 /// Name of the copy of the experiment.

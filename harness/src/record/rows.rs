@@ -211,6 +211,31 @@ pub(crate) struct PhaseRow {
     pub(crate) rounds: u64,
 }
 
+/// `answers.csv`: one answer of a run that brought answers, beside what the network says in the clear. A rank is that of
+/// the expected label among the scores, from 1: 1 is a top-1 answer, 5 and less a top-5 answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AnswerRow {
+    /// As in `runs.csv`.
+    pub(crate) run_id: String,
+    /// Position of the query in the data set.
+    pub(crate) image: u64,
+    /// The data set's label, if it has labels of this network's classes.
+    pub(crate) expected_label: Option<u64>,
+    /// The network in floating point.
+    pub(crate) float_label: u64,
+    pub(crate) float_rank: Option<u64>,
+    /// The network in fixed point: the oracle.
+    pub(crate) fixed_label: u64,
+    pub(crate) fixed_rank: Option<u64>,
+    /// What the client got from the protocol.
+    pub(crate) secure_label: u64,
+    /// Empty if no scores are revealed, too.
+    pub(crate) secure_rank: Option<u64>,
+    /// Greatest distance of a score from the oracle's; empty if no scores are revealed.
+    pub(crate) score_error_ulp: Option<u64>,
+}
+
 /// `machine.toml`: where the parties ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

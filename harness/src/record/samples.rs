@@ -1,6 +1,6 @@
 //! Synthetic records for tests: whole, consistent, and small enough to check by hand. Never written by `bench run`.
 
-use super::{Folder, LinkGate, Machine, Method, PhaseRow, RunRow, Status};
+use super::{AnswerRow, Folder, LinkGate, Machine, Method, PhaseRow, RunRow, Status};
 
 pub(crate) fn machine() -> Machine {
     Machine {
@@ -17,10 +17,18 @@ pub(crate) fn machine() -> Machine {
 
 /// An empty folder.
 pub(crate) fn folder(dir: &str) -> Folder {
-    Folder { dir: dir.into(), machine: machine(), experiment: String::new(), runs: Vec::new(), phases: Vec::new() }
+    Folder {
+        dir: dir.into(),
+        machine: machine(),
+        experiment: String::new(),
+        runs: Vec::new(),
+        phases: Vec::new(),
+        answers: Some(Vec::new()),
+    }
 }
 
 pub(crate) fn add(folder: &mut Folder, (run, phases): (RunRow, Vec<PhaseRow>)) {
+    folder.answers.get_or_insert_default().extend(answers(&run));
     folder.runs.push(run);
     folder.phases.extend(phases);
 }
@@ -130,6 +138,23 @@ pub(crate) fn batch(protocol: &str, link: &str, n: u64, repetition: u64) -> (Run
         ..RunRow::default()
     };
     (row, phases)
+}
+
+/// Right answers to the queries that the row says were compared.
+pub(crate) fn answers(run: &RunRow) -> Vec<AnswerRow> {
+    let answer = |image| AnswerRow {
+        run_id: run.run_id.clone(),
+        image,
+        expected_label: Some(image % 10),
+        float_label: image % 10,
+        float_rank: Some(1),
+        fixed_label: image % 10,
+        fixed_rank: Some(1),
+        secure_label: image % 10,
+        secure_rank: Some(1),
+        score_error_ulp: run.max_score_error_ulp,
+    };
+    (0..run.labels_checked.unwrap_or(0)).map(answer).collect()
 }
 
 fn phases(run_id: &str, n: u64) -> Vec<PhaseRow> {

@@ -244,12 +244,12 @@ mod tests {
                     for n in [1, 8] {
                         let (mut run, phases) = samples::batch(protocol, "lan", n, repetition);
                         spoil(&mut run);
-                        r.append(&run, &phases).unwrap();
+                        r.append(&run, &phases, &samples::answers(&run)).unwrap();
                     }
                 }
                 let (mut run, phases) = samples::composed(repetition);
                 spoil(&mut run);
-                r.append(&run, &phases).unwrap();
+                r.append(&run, &phases, &samples::answers(&run)).unwrap();
             }
         }
 
