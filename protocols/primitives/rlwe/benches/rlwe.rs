@@ -10,6 +10,7 @@ use common::CpuTime;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
+use si_rlwe::slots::{RotationBench, RotationKeys, SlotParams, SlotPlan, encode_rotation_key};
 use si_rlwe::{CostWeights, Layer, LinearPlan, Params, Products, Window, generate_keys};
 
 fn rng() -> ChaCha20Rng {
@@ -120,6 +121,51 @@ fn products(c: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+/// Rotations of four ciphertexts at once: three of each sharing the digits, or one; per rotation a quarter or a twelfth.
+fn rotations(c: &mut Criterion<CpuTime>) {
+    let params = SlotParams::for_bits(37).unwrap();
+    let mut group = c.benchmark_group("rlwe/slots/rotate");
+    for (name, keys) in [("plain", 1), ("hoisted", 3)] {
+        let mut bench = RotationBench::new(&params, keys, &mut rng()).unwrap();
+        group.bench_function(format!("{name}/ciphertexts=4,keys={keys}"), |b| b.iter(|| bench.run()));
+    }
+    group.finish();
+}
+
+/// Whole layers on slots over a field of 37 bits: encrypt, answer, decrypt; keys made before.
+fn slot_layers(c: &mut Criterion<CpuTime>) {
+    let params = SlotParams::for_bits(37).unwrap();
+    let named = [
+        ("3x3-64-64-56", conv(64, 56, 64, 3, 1, 1)),
+        ("3x3-256-256-14", conv(256, 14, 256, 3, 1, 1)),
+        ("1x1-1024-256-14", conv(1024, 14, 256, 1, 1, 0)),
+        ("7x7s2-3-64-224", conv(3, 224, 64, 7, 2, 3)),
+        ("fc-2048-1000", Layer::fully_connected(1, 2048, 1000)),
+    ];
+    let mut group = c.benchmark_group("rlwe/slots/conv");
+    group.sample_size(10);
+    for (name, layer) in named {
+        let plan = SlotPlan::new(&params, &layer).unwrap();
+        eprintln!("{name}: {:?}", plan.cost());
+        let mut rng = rng();
+        let (secret, public) = generate_keys(params.scheme(), &mut rng);
+        let mut keys = RotationKeys::new(&params, &public).unwrap();
+        for &rotation in plan.rotations() {
+            keys.insert(rotation, &encode_rotation_key(&params, &secret, rotation, &mut rng).unwrap()).unwrap();
+        }
+        let share = numbers(plan.input_len(), 36);
+        let weights = plan.weights(&weights(plan.weight_len())).unwrap();
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let queries = plan.encrypt(&secret, &share, &mut rng).unwrap();
+                let (answers, _) = plan.answer(&keys, &weights, &queries, Some(&share), &mut rng).unwrap();
+                plan.decrypt(&secret, &answers).unwrap()
+            });
+        });
+    }
+    group.finish();
+}
+
 fn short() -> Criterion<CpuTime> {
     Criterion::default()
         .with_measurement(CpuTime)
@@ -127,5 +173,5 @@ fn short() -> Criterion<CpuTime> {
         .warm_up_time(Duration::from_millis(300))
 }
 
-criterion_group! { name = benches; config = short(); targets = kernels, products, layers }
+criterion_group! { name = benches; config = short(); targets = kernels, products, layers, rotations, slot_layers }
 criterion_main!(benches);

@@ -54,6 +54,7 @@ mod plan;
 mod poly;
 mod prg;
 mod server;
+pub mod slots;
 mod vector;
 mod weights;
 mod wire;

@@ -64,6 +64,18 @@ impl Ciphertexts {
     pub(crate) fn set(&mut self, params: &Params, index: usize, a: &Poly<Values>, b: &Poly<Values>) {
         store(params, &[a, b], &mut self.words, 2 * index, 2 * self.count);
     }
+
+    /// Number of ciphertexts.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Block `block` of all of them modulo one prime: `[ciphertext][a, b][lane]`.
+    pub(crate) fn block(&self, params: &Params, prime: usize, block: usize) -> &[u64] {
+        let len = 2 * self.count * LANES;
+        let place = prime * (params.n() / LANES) + block;
+        &self.words[place * len..(place + 1) * len]
+    }
 }
 
 impl Weights {
@@ -139,13 +151,29 @@ fn block_of_sums(kernel: Kernel, modulus: Modulus, ct: &[u64], w: &[u64], out: &
         return ifma::block_of_sums(modulus, ct, w, out);
     }
     let _ = kernel;
-    for (out, w) in out.chunks_exact_mut(2 * LANES).zip(w.chunks_exact(ct.len() / 2)) {
+    sums_scalar::<LANES>(modulus, ct, w, out);
+}
+
+/// As [`block_of_sums`] with one word for each weight, the same in all lanes: `w` is `[answer][ciphertext]`.
+pub(crate) fn block_of_constant_sums(kernel: Kernel, modulus: Modulus, ct: &[u64], w: &[u64], out: &mut [u64]) {
+    #[cfg(target_arch = "x86_64")]
+    if kernel == Kernel::Avx512 {
+        return ifma::block_of_constant_sums(modulus, ct, w, out);
+    }
+    let _ = kernel;
+    sums_scalar::<1>(modulus, ct, w, out);
+}
+
+/// Weights of `WIDTH` words, [`LANES`] or 1.
+fn sums_scalar<const WIDTH: usize>(modulus: Modulus, ct: &[u64], w: &[u64], out: &mut [u64]) {
+    let count = ct.len() / (2 * LANES);
+    for (out, w) in out.chunks_exact_mut(2 * LANES).zip(w.chunks_exact(count * WIDTH)) {
         let mut wide = [0u128; 2 * LANES];
         // 2^28 products of two 50-bit residues fit 128 bits.
-        for (ct, w) in ct.chunks_exact(2 * LANES).zip(w.chunks_exact(LANES)) {
+        for (ct, w) in ct.chunks_exact(2 * LANES).zip(w.chunks_exact(WIDTH)) {
             for (half, ct) in wide.chunks_exact_mut(LANES).zip(ct.chunks_exact(LANES)) {
-                for ((sum, &x), &y) in half.iter_mut().zip(ct).zip(w) {
-                    *sum += u128::from(x) * u128::from(y);
+                for (i, (sum, &x)) in half.iter_mut().zip(ct).enumerate() {
+                    *sum += u128::from(x) * u128::from(w[i % WIDTH]);
                 }
             }
         }

@@ -14,7 +14,15 @@ pub(super) fn block_of_sums(modulus: Modulus, ct: &[u64], w: &[u64], out: &mut [
     let (count, answers) = (ct.len() / (2 * LANES), out.len() / (2 * LANES));
     assert!(ct.len() == count * 2 * LANES && out.len() == answers * 2 * LANES && w.len() == answers * count * LANES);
     // SAFETY: the kernel was chosen because the features are there, and the assertion is the contract.
-    unsafe { sums_ifma(modulus.value(), count, ct, w, out) };
+    unsafe { sums_ifma::<LANES>(modulus.value(), count, ct, w, out) };
+}
+
+/// As [`super::block_of_constant_sums`], under the same condition.
+pub(super) fn block_of_constant_sums(modulus: Modulus, ct: &[u64], w: &[u64], out: &mut [u64]) {
+    let (count, answers) = (ct.len() / (2 * LANES), out.len() / (2 * LANES));
+    assert!(ct.len() == count * 2 * LANES && out.len() == answers * 2 * LANES && w.len() == answers * count);
+    // SAFETY: the kernel was chosen because the features are there, and the assertion is the contract.
+    unsafe { sums_ifma::<1>(modulus.value(), count, ct, w, out) };
 }
 
 /// Registers per half of a block.
@@ -74,11 +82,13 @@ impl Reducer {
     }
 }
 
+/// Weights of `WIDTH` words: one for each lane, or one for all.
+///
 /// # Safety
-/// AVX-512 F and IFMA are there; `ct` has `2 * count * LANES` words, `w` has `count * LANES` words for every `2 * LANES` of
-/// `out`.
+/// AVX-512 F and IFMA are there; `ct` has `2 * count * LANES` words, `w` has `count * WIDTH` words for every `2 * LANES` of
+/// `out`; `WIDTH` is `LANES` or 1.
 #[target_feature(enable = "avx512f,avx512ifma")]
-unsafe fn sums_ifma(p: u64, count: usize, ct: &[u64], w: &[u64], out: &mut [u64]) {
+unsafe fn sums_ifma<const WIDTH: usize>(p: u64, count: usize, ct: &[u64], w: &[u64], out: &mut [u64]) {
     let reducer = Reducer::new(p);
     let zero = _mm512_setzero_si512();
     let mut w = w.as_ptr();
@@ -91,18 +101,21 @@ unsafe fn sums_ifma(p: u64, count: usize, ct: &[u64], w: &[u64], out: &mut [u64]
             left -= run;
             let (mut low, mut high) = ([[zero; REGISTERS]; 2], [[zero; REGISTERS]; 2]);
             for _ in 0..run {
-                // SAFETY: over all loops `w` advances LANES words for each product, and `ct` 2 * LANES words for each of
+                // SAFETY: over all loops `w` advances WIDTH words for each product, and `ct` 2 * LANES words for each of
                 // `count` ciphertexts: the lengths of the slices.
                 unsafe {
                     for i in 0..REGISTERS {
-                        let weight = _mm512_loadu_si512(w.add(8 * i).cast());
+                        let weight = match WIDTH {
+                            1 => _mm512_set1_epi64(*w as i64),
+                            _ => _mm512_loadu_si512(w.add(8 * i).cast()),
+                        };
                         for half in 0..2 {
                             let x = _mm512_loadu_si512(ct.add(LANES * half + 8 * i).cast());
                             low[half][i] = _mm512_madd52lo_epu64(low[half][i], x, weight);
                             high[half][i] = _mm512_madd52hi_epu64(high[half][i], x, weight);
                         }
                     }
-                    w = w.add(LANES);
+                    w = w.add(WIDTH);
                     ct = ct.add(2 * LANES);
                 }
             }

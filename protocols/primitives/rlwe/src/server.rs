@@ -208,7 +208,7 @@ impl LinearPlan {
 /// share (the mask) goes to `share`. Returns the memory of the sum; `small` is working space.
 fn seal(
     key: &PublicKey,
-    mut sum: Sum,
+    sum: Sum,
     runs: &[Run],
     small: &mut [i64],
     secrets: &mut Prg,
@@ -217,21 +217,7 @@ fn seal(
 ) -> Sum {
     let params = key.params();
     let format = params.answer();
-
-    secrets.ternary(small);
-    let mut v = Poly::<Coeff>::zero(params);
-    v.set_small(params, small);
-    let mut v: Poly<Values> = v.into_values(params);
-    sum.a.mul_accumulate(params, key.p1(), &v);
-    sum.b.mul_accumulate(params, key.p0(), &v);
-    v.zeroize();
-
-    let mut a = sum.a.into_coeff(params);
-    secrets.errors(params.kernel(), small);
-    a.add_small(params, small);
-    encrypt::switch(params, a.rows(params), format.a_bits).put(params.kernel(), format.a_bits, out);
-
-    let b = sum.b.into_coeff(params);
+    let (a, b) = rerandomise(key, sum, small, secrets, out);
     let count = runs.iter().map(|r| r.len).sum();
     let mut rows = Zeroizing::new(Vec::with_capacity(params.primes() * count));
     for row in b.rows(params) {
@@ -252,6 +238,32 @@ fn seal(
     let answer = encrypt::switch(params, rows.chunks_exact(count), format.b_bits);
     answer.put(params.kernel(), format.b_bits, out);
     Sum { a: a.recycle(), b: b.recycle() }
+}
+
+/// The first half of sealing: adds an encryption of zero and writes the a-part. Returns both parts, of which b is not yet
+/// masked.
+pub(crate) fn rerandomise(
+    key: &PublicKey,
+    mut sum: Sum,
+    small: &mut [i64],
+    secrets: &mut Prg,
+    out: &mut Vec<u8>,
+) -> (Poly<Coeff>, Poly<Coeff>) {
+    let params = key.params();
+    let a_bits = params.answer().a_bits;
+    secrets.ternary(small);
+    let mut v = Poly::<Coeff>::zero(params);
+    v.set_small(params, small);
+    let mut v: Poly<Values> = v.into_values(params);
+    sum.a.mul_accumulate(params, key.p1(), &v);
+    sum.b.mul_accumulate(params, key.p0(), &v);
+    v.zeroize();
+
+    let mut a = sum.a.into_coeff(params);
+    secrets.errors(params.kernel(), small);
+    a.add_small(params, small);
+    encrypt::switch(params, a.rows(params), a_bits).put(params.kernel(), a_bits, out);
+    (a, sum.b.into_coeff(params))
 }
 
 /// Adds uniform numbers of [-2^flood_bits, 2^flood_bits) to rows of residues, one row for each prime.

@@ -182,6 +182,20 @@ rows! {
         }
     }
 
+    /// row += other.
+    fn add(m: Modulus, row: &mut [u64], other: &[u64]) {
+        for (x, &y) in row.iter_mut().zip(other) {
+            *x = m.add(*x, y);
+        }
+    }
+
+    /// out = the representatives of row in (-p/2, p/2).
+    fn centre(m: Modulus, row: &[u64], out: &mut [i64]) {
+        for (o, &x) in out.iter_mut().zip(row) {
+            *o = x.wrapping_sub(m.value() * u64::from(x > m.value() / 2)) as i64;
+        }
+    }
+
     /// row += product + 1 where c is above `half`, else row += product.
     fn add_centred(m: Modulus, row: &mut [u64], c: &[u64], product: &[u64], half: u64) {
         for ((x, &c), &product) in row.iter_mut().zip(c).zip(product) {
@@ -299,6 +313,9 @@ mod tests {
                     set_small(kernel, m, &mut row[len / 2..], &errors);
                     add_small(kernel, m, &mut row, &errors);
                     sub(kernel, m, &mut row, &a);
+                    add(kernel, m, &mut row, &x);
+                    centre(kernel, m, &row, &mut errors);
+                    assert!(row.iter().zip(&errors).all(|(&x, &c)| m.signed(c) == x && c.unsigned_abs() <= p / 2));
                     add_centred(kernel, m, &mut row, &x, &a, p / 2);
                     let bits: Vec<u64> = x.iter().map(|x| x & 7).collect();
                     add_direct(kernel, m, &mut row, &bits, p / 9, 3);
