@@ -49,8 +49,9 @@ pub(crate) struct ListArgs {
 
 #[derive(Args)]
 pub(crate) struct RunArgs {
-    /// Name of an experiment (`bench list`), or path of a TOML file
-    pub(crate) experiment: String,
+    /// Names of experiments (`bench list`), or paths of TOML files: run one after the other
+    #[arg(required = true, value_name = "EXPERIMENT")]
+    pub(crate) experiments: Vec<String>,
     /// Folder in which the record folder is made
     #[arg(long, value_name = "DIR", default_value = orchestrate::RECORDS, conflicts_with = "resume")]
     pub(crate) records: PathBuf,
@@ -94,14 +95,14 @@ impl RunArgs {
     }
 
     /// The command that does the rest of a run that was stopped.
-    pub(crate) fn rest(&self, folder: &Path) -> String {
+    pub(crate) fn rest(&self, experiment: &str, folder: &Path) -> String {
         let numbers =
             [("--repeat", self.repeat.map(|n| n.to_string())), ("--batch", self.batch.map(|n| n.to_string()))];
         let names = [("--protocol", &self.protocol), ("--model", &self.model), ("--link", &self.link)];
         let names = names.map(|(option, value)| (option, value.as_ref().map(|v| format!("'{v}'"))));
         let size = [("--size", self.size.and_then(|s| Some(s.to_possible_value()?.get_name().to_owned())))];
         let options = size.into_iter().chain(names).chain(numbers).filter_map(|(o, v)| v.map(|v| format!(" {o} {v}")));
-        format!("bench run {}{} --resume {}", self.experiment, options.collect::<String>(), folder.display())
+        format!("bench run {experiment}{} --resume {}", options.collect::<String>(), folder.display())
     }
 }
 

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use si_fusion::Plan;
 use si_netem::{Effort, Profile};
 
 use crate::cli::{ListArgs, ProbeArgs, RunArgs, SoundnessArgs};
+use crate::estimate::{Estimator, Expectation};
 use crate::experiment::{Experiment, Size};
 use crate::record::RUNS_CSV;
 use crate::{inputs, orchestrate, registry, report};
@@ -30,29 +31,48 @@ pub(crate) enum End {
 /// # Errors
 /// If nothing could be run or recorded. Repetitions that fail are rows, not errors.
 pub(crate) fn run(args: &RunArgs) -> Result<End> {
-    let experiment = Experiment::find(&args.experiment)?.with(args.overrides())?;
+    let find = |name: &String| Experiment::find(name)?.with(args.overrides());
+    let experiments = args.experiments.iter().map(find).collect::<Result<Vec<_>>>()?;
+    ensure!(
+        experiments.len() == 1 || (args.resume.is_none() && !args.print_job),
+        "--resume and --print-job are for one experiment, {} are named",
+        experiments.len()
+    );
     if args.print_job {
-        print(&serde_json::to_string_pretty(&orchestrate::first_job(&experiment)?)?)?;
+        print(&serde_json::to_string_pretty(&orchestrate::first_job(&experiments[0])?)?)?;
         return Ok(End::Good);
+    }
+    let estimator = Estimator::of_records(&args.records);
+    if experiments.len() > 1 {
+        let repetitions = |e: &Experiment| {
+            let cells = e.cells().into_iter().flat_map(|c| vec![c.clone(); c.repetitions as usize]);
+            estimator.of(cells.collect::<Vec<_>>().iter())
+        };
+        let all = experiments.iter().fold(Expectation::default(), |sum, e| sum.plus(&repetitions(e)));
+        let names: Vec<_> = experiments.iter().map(|e| e.name.as_str()).collect();
+        print(&format!("expected for {}: {all}", names.join(" and ")))?;
     }
     let stop = Arc::new(AtomicBool::new(false));
     let wish = Arc::clone(&stop);
     ctrlc::set_handler(move || wish.store(true, Ordering::Relaxed)).context("handler for Ctrl-C")?;
-    let summary = orchestrate::run(&experiment, &args.records, args.resume.as_deref(), &stop)?;
-    let folder = summary.folder.display();
-    if summary.stopped {
-        eprintln!("stopped after {} rows; the rest: {}", summary.written, args.rest(&summary.folder));
-        return Ok(End::Stopped);
+    let mut end = End::Good;
+    for (name, experiment) in args.experiments.iter().zip(&experiments) {
+        let summary = orchestrate::run(experiment, &args.records, args.resume.as_deref(), &estimator, &stop)?;
+        let folder = summary.folder.display();
+        if summary.stopped {
+            eprintln!("stopped after {} rows; the rest: {}", summary.written, args.rest(name, &summary.folder));
+            return Ok(End::Stopped);
+        }
+        print(&format!("\n{}\nrecords: {folder}", report::totals(&summary.folder)?.trim_end()))?;
+        if summary.failed > 0 {
+            let (failed, written) = (summary.failed, summary.written);
+            eprintln!(
+                "error: {failed} of {written} repetitions failed; their rows in {folder}/runs.csv say why, more is in log.txt"
+            );
+            end = End::Failures;
+        }
     }
-    print(&format!("\n{}\nrecords: {folder}", report::totals(&summary.folder)?.trim_end()))?;
-    if summary.failed > 0 {
-        let (failed, written) = (summary.failed, summary.written);
-        eprintln!(
-            "error: {failed} of {written} repetitions failed; their rows in {folder}/runs.csv say why, more is in log.txt"
-        );
-        return Ok(End::Failures);
-    }
-    Ok(End::Good)
+    Ok(end)
 }
 
 /// `bench check`: one record folder, or all those in a folder.

@@ -8,6 +8,7 @@ mod agree;
 mod cli;
 mod commands;
 mod cost;
+mod estimate;
 mod experiment;
 mod inputs;
 mod job;

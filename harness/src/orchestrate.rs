@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use si_api::{Model, Rounding};
 use si_netem::Profile;
 
+use crate::estimate::{Basis, Estimator};
 use crate::experiment::{Cell, Experiment, Load, Size};
 use crate::inputs::{self, Source};
 use crate::job::Job;
@@ -45,6 +46,7 @@ pub(crate) fn run(
     experiment: &Experiment,
     records: &Path,
     resume: Option<&Path>,
+    estimator: &Estimator,
     stop: &AtomicBool,
 ) -> Result<Summary> {
     let text = toml::to_string(experiment).context("the experiment as TOML")?;
@@ -62,14 +64,17 @@ pub(crate) fn run(
         }
     };
     let todo: Vec<(u64, &Cell)> = order(&cells).filter(|(r, c)| !recorder.has(&run_id(c, *r))).collect();
-    let mut progress = Progress::new(todo.iter().map(|(_, c)| task(c)).collect());
+    let can: Vec<&Cell> = todo.iter().map(|(_, c)| *c).filter(|c| stage.absent(c).is_none()).collect();
+    let expected = estimator.of(can);
+    let mut progress = Progress::new(todo.iter().map(|(_, c)| task(c, estimator)).collect());
     progress.say(&format!(
-        "{}: {} repetitions of {} cells; records in {}",
+        "{}: {} repetitions of {} cells, {expected}; records in {}",
         experiment.name,
         todo.len(),
         cells.len(),
         recorder.dir().display()
     ));
+    stage.absent.values().for_each(|why| progress.say(&format!("skipped: {why}")));
     recorder.log(&format!("{} repetitions to do, code {}, {}", todo.len(), machine::COMMIT, machine::PROFILE))?;
 
     let mut summary = Summary { folder: recorder.dir().to_owned(), failed: 0, written: 0, stopped: false };
@@ -131,10 +136,12 @@ fn order(cells: &[Cell]) -> impl Iterator<Item = (u64, &Cell)> {
     (1..=most).flat_map(move |r| cells.iter().filter(move |c| r <= c.repetitions).map(move |c| (u64::from(r), c)))
 }
 
-fn task(cell: &Cell) -> Task {
+fn task(cell: &Cell, estimator: &Estimator) -> Task {
     let working = registry::inner(&cell.protocol).unwrap_or(&cell.protocol);
     let kind = format!("{working}/{}/{}", cell.model, cell.link);
-    Task { kind, inferences: cell.run_inferences(), cell: cell.name() }
+    let (duration, basis) = estimator.repetition(cell);
+    let expected = (basis != Basis::Unknown).then_some(duration);
+    Task { kind, inferences: cell.run_inferences(), cell: cell.name(), expected }
 }
 
 fn run_id(cell: &Cell, repetition: u64) -> String {

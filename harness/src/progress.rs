@@ -15,6 +15,8 @@ pub(crate) struct Task {
     pub(crate) inferences: usize,
     /// Its cell.
     pub(crate) cell: String,
+    /// What it takes by earlier records or declared cost.
+    pub(crate) expected: Option<Duration>,
 }
 
 /// Progress of a list of repetitions.
@@ -92,12 +94,15 @@ impl Progress {
         self.left.iter().map(|t| self.estimate(t)).sum()
     }
 
-    /// The median of the task's cell; else that of the largest task of its kind, in proportion; else that of all.
-    /// What the quickest task of all takes is start-up, which does not grow.
+    /// The median of the task's cell; else what was expected of it; else that of the largest task of its kind, in
+    /// proportion; else that of all. What the quickest task of all takes is start-up, which does not grow.
     fn estimate(&self, task: &Task) -> Option<Duration> {
         let of = |durations: &Vec<Duration>| median(durations.iter().copied());
         if let Some(own) = self.seen.get(task) {
             return of(own);
+        }
+        if task.expected.is_some() {
+            return task.expected;
         }
         let medians = || self.seen.values().filter_map(of);
         let start_up = medians().min()?;
@@ -117,7 +122,8 @@ fn median(durations: impl IntoIterator<Item = Duration>) -> Option<Duration> {
     sorted.get(sorted.len() / 2).copied()
 }
 
-fn shown(t: Duration) -> String {
+/// `99 s`, `3 min`, `2.0 h`.
+pub(crate) fn shown(t: Duration) -> String {
     match t.as_secs() {
         s @ 0..=99 => format!("{s} s"),
         s @ 100..=5999 => format!("{} min", s.div_ceil(60)),
@@ -131,8 +137,12 @@ mod tests {
 
     #[test]
     fn the_estimate_goes_by_the_cell_then_by_the_kind_then_by_all() {
-        let task =
-            |cell: &str, kind: &str, inferences| Task { kind: kind.to_owned(), inferences, cell: cell.to_owned() };
+        let task = |cell: &str, kind: &str, inferences| Task {
+            kind: kind.to_owned(),
+            inferences,
+            cell: cell.to_owned(),
+            expected: None,
+        };
         let tasks = vec![task("a", "k", 1), task("b", "k", 10), task("c", "other", 5)];
         let mut p = Progress::new(tasks);
         p.bar = None;
@@ -144,6 +154,8 @@ mod tests {
         assert_eq!(p.time_left(), Some(Duration::from_secs(3 + 21 + 3)));
         p.seen.insert(task("b", "k", 10), of(9));
         assert_eq!(p.time_left(), Some(Duration::from_secs(3 + 9 + 3)));
+        p.left[2].expected = Some(Duration::from_secs(60));
+        assert_eq!(p.time_left(), Some(Duration::from_secs(3 + 9 + 60)));
         p.end("done");
         assert_eq!((p.done, p.left.len(), p.seen[&task("a", "k", 1)].len()), (1, 2, 2));
         assert_eq!([99, 120, 5400 * 2].map(|s| shown(Duration::from_secs(s))), ["99 s", "2 min", "3.0 h"]);

@@ -99,6 +99,8 @@ fn what_does_not_exist_is_named() {
     bench(&["run", "smoke", "--model", "x"]).refuses(&["command line", "unknown model 'x'"]);
     bench(&["run", "smoke", "--link", "x"]).refuses(&["command line", "unknown link 'x'"]);
     bench(&["run", "smoke", "--repeat", "0"]).refuses(&["command line", "repetitions"]);
+    bench(&["run", "smoke", "mnist-lan", "--print-job"]).refuses(&["--print-job", "for one experiment, 2 are named"]);
+    bench(&["run", "smoke", "no-such"]).refuses(&["unknown experiment 'no-such'"]);
     let file = experiment(dir.path(), &[("dataset", "\"minst\"")]);
     bench(&["run", arg(&file)]).refuses(&["unknown data set 'minst'", "mnist"]);
     let file = experiment(dir.path(), &[("dataset", "\"mnist\"")]);

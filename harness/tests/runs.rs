@@ -64,6 +64,21 @@ fn every_protocol_runs_and_its_rows_are_sound() {
 }
 
 #[test]
+fn several_experiments_run_one_after_the_other_and_say_first_how_long_they_take() {
+    let dir = folder();
+    let root = dir.path().join("records");
+    let file = experiment(dir.path(), &[("repetitions", "2")]);
+    let copy = dir.path().join("copy.toml");
+    std::fs::copy(&file, &copy).expect("copied");
+    let said = bench(&["run", arg(&file), arg(&copy), "--repeat", "1", "--records", arg(&root)]).ok();
+    let first = said.out.lines().next().unwrap_or_default();
+    assert!(first.starts_with("expected for test and test: about ") && first.contains("by declared bytes"), "{first}");
+    assert_eq!(std::fs::read_dir(&root).expect("records").count(), 2);
+    let said = bench(&["run", arg(&file), "--records", arg(&root)]).ok();
+    assert!(said.out.contains("2 by earlier records of this machine"), "{}", said.out);
+}
+
+#[test]
 fn what_cannot_be_run_is_skipped_with_the_reason() {
     let dir = folder();
     let lines = [("batches", "[70000]"), ("repetitions", "2")];

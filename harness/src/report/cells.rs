@@ -27,6 +27,10 @@ pub(crate) enum Metric {
     SetupWall,
     /// Sent by all parties in set-up; never scaled.
     SetupBytes,
+    /// Greatest resident memory of a party that is not the client, in bytes; never scaled.
+    ServerPeak,
+    /// Of the client.
+    ClientPeak,
 }
 
 impl Metric {
@@ -45,12 +49,14 @@ impl Metric {
             Self::Rounds => r.rounds.map(|x| x as f64),
             Self::SetupWall => r.setup_wall_ns.map(|x| x as f64),
             Self::SetupBytes => sum(r.client_setup_sent_bytes, r.server_setup_sent_bytes),
+            Self::ServerPeak => r.server_peak_rss_bytes.map(|x| x as f64),
+            Self::ClientPeak => r.client_peak_rss_bytes.map(|x| x as f64),
         }
     }
 
     fn of(self, r: &RunRow) -> Option<f64> {
         let raw = self.raw(r)?;
-        let once = matches!(self, Self::SetupWall | Self::SetupBytes);
+        let once = matches!(self, Self::SetupWall | Self::SetupBytes | Self::ServerPeak | Self::ClientPeak);
         Some(if once { raw } else { raw * r.inferences as f64 / r.ran() as f64 })
     }
 }

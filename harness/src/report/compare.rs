@@ -57,7 +57,9 @@ fn representatives<'c, 'a>(cells: &'c [Cell<'a>], protocol: &str, model: &str, l
 /// An absolute figure of ours, in `unit`.
 fn absolute(cell: &Cell<'_>, quantity: Quantity, unit: &str) -> Option<Ours> {
     let unit = quantity.unit(unit)?;
-    let s = cell.per_query(quantity.metric()?)?;
+    let metric = quantity.metric()?;
+    let memory = matches!(quantity, Quantity::ServerMemory | Quantity::ClientMemory);
+    let s = if memory { cell.total(metric)? } else { cell.per_query(metric)? };
     let r = cell.setting();
     Some(Ours {
         model: r.model.clone(),
@@ -133,7 +135,7 @@ pub(crate) fn any(name: &str) -> String {
 
 /// The three bands, then the rivals.
 pub(crate) fn bands(others: &Others, cells: &[Cell<'_>]) -> String {
-    let machine_free = |q: Quantity| matches!(q, Quantity::Bytes | Quantity::Rounds);
+    let machine_free = |q: Quantity| !matches!(q, Quantity::Seconds | Quantity::CpuSeconds | Quantity::Other);
     let mut out = String::from("# Papers · ours · ours/paper\n\n## Communication and rounds\n\n");
     out += "Independent of the machine. Per query.\n\n";
     let absolute: Vec<_> = others.published.iter().filter(|p| p.over.is_empty()).collect();
@@ -147,7 +149,7 @@ pub(crate) fn bands(others: &Others, cells: &[Cell<'_>]) -> String {
     out += "# Rivals measured · ours · ours/rival\n\n";
     out += "One inference, both parties on loopback, one thread a party; see `results/paper/README.md`. Ours without set-up, \
             which happens once and stands on the report's first page.\n\n";
-    out += "## Communication and rounds\n\n";
+    out += "## Communication, rounds and memory\n\n";
     let _ = writeln!(out, "{}", peers(others.peers.iter().filter(|p| machine_free(p.metric)), cells, false));
     out += "## CPU time and seconds\n\nSeconds are compared on an unshaped link only; CPU time on any.\n\n";
     let _ = writeln!(out, "{}", peers(others.peers.iter().filter(|p| !machine_free(p.metric)), cells, true));

@@ -2,6 +2,8 @@
 //!
 //! Everything is derived anew from the records each time; nothing here is measured, and nothing is typed in.
 
+mod accuracy;
+mod beside;
 mod cells;
 mod claims;
 mod compare;
@@ -20,7 +22,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::check::{self, Severity};
-use crate::record::{Folder, RUNS_CSV};
+use crate::record::{Folder, RUNS_CSV, Status};
 use cells::{Cell, cells, smallest_loads};
 use paper::Others;
 use plot::Figure;
@@ -60,6 +62,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     let command = command(args);
     let pages = [
         ("README.md", index(&folders, &all, &figures, &cautions)),
+        ("accuracy.md", format!("# Accuracy\n\n{ACCURACY_NOTE}\n\n{}", accuracy::images(&all))),
         ("operators.md", format!("# Cost by operator\n\n{OPERATORS_NOTE}\n\n{}", operators::tables(&all))),
         ("comparison.md", compare::bands(&others, &all)),
         ("claims.md", claims::page(&others, &all)),
@@ -81,6 +84,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     let texts = [
         ("headline", format!("{}\n\n{}", headline(&folders, &first, &command), shown("time"))),
         ("amortised", format!("{}\n{}", table::amortised(front), shown("amortised"))),
+        ("others", beside(&others, front)),
     ];
     splice::splice_file(&args.readme, &texts)?;
     println!("{}: headline tables", args.readme.display());
@@ -98,6 +102,21 @@ pub(crate) fn totals(dir: &Path) -> Result<String> {
 
 const OPERATORS_NOTE: &str = "Medians over the repetitions. Time as the client sees it, waiting for the other party \
     included; CPU time of all parties; up is from the client. Where a network has many operators, they are summed by kind.";
+
+const ACCURACY_NOTE: &str = "What each network answers in floating point, in fixed point (the oracle of every run), and \
+    under a protocol, beside the data set's label. A rank is the label's place among the scores: 1 is top-1, 5 and less \
+    top-5. Networks whose classes are not the data set's have no expected label.";
+
+/// The networks that others ran too, accuracy, and what silent OT saves, for the main page.
+fn beside(others: &Others, cells: &[Cell<'_>]) -> String {
+    let parts = [
+        ("", beside::tables(others, cells)),
+        ("Accuracy, in floating point, fixed point and under the protocol:", accuracy::summary(cells)),
+        ("Silent OT extension (Ferret) against IKNP:", beside::ot_extension(cells)),
+    ];
+    let there = parts.into_iter().filter(|(_, table)| !table.is_empty());
+    there.map(|(title, table)| format!("{title}\n\n{table}\n")).collect()
+}
 
 /// The folders that are named, and of each folder of folders the newest of each experiment with the same protocols,
 /// models and links on the same machine.
@@ -119,9 +138,10 @@ fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
             }
             let folder = Folder::read(&dir)?;
             let Some(first) = folder.runs.first() else { continue };
-            // An experiment that was narrowed on the command line does not displace the whole one.
-            let covers: BTreeSet<_> =
-                folder.runs.iter().map(|r| (r.protocol.clone(), r.model.clone(), r.link.clone())).collect();
+            // An experiment that was narrowed on the command line does not displace the whole one, nor does one of which
+            // a part was skipped.
+            let run = folder.runs.iter().filter(|r| r.status != Status::Skipped);
+            let covers: BTreeSet<_> = run.map(|r| (r.protocol.clone(), r.model.clone(), r.link.clone())).collect();
             let key = (first.experiment.clone(), folder.machine.name.clone(), covers);
             let begun = |f: &Folder| (f.runs.first().map(|r| r.started_utc.clone()), f.name());
             if newest.get(&key).is_none_or(|n| begun(n) < begun(&folder)) {
@@ -171,7 +191,7 @@ fn command(args: &ReportArgs) -> String {
 /// What a reader must know to read the tables.
 const LEGEND: &str = "**time** barrier released until the client holds checked answers, offline phase included, set-up \
     excluded: median [fastest..slowest] · **CPU** of all parties · **MiB** sent by all parties, our framing included, TCP/IP \
-    excluded · **rounds** the client's · **answers right** compared with the network in the clear, in fixed point · **load** \
+    excluded · **rounds** the client's · **peak** resident memory of a process · **answers right** compared with the network in the clear, in fixed point · **load** \
     queries in one batch, or Fusion's plan: R queries, B copies of each, T public samples";
 
 /// The part of the main page: links that papers use, not the development machine's loopback, if there are any.
@@ -199,9 +219,11 @@ fn index(folders: &[Folder], all: &[Cell<'_>], figures: &[Figure], cautions: &[S
     let mut out = String::from("# Report\n\n");
     let _ = writeln!(out, "{}", table::provenance(folders, all));
     out += "Other pages: [cost by operator](operators.md), [papers and rivals beside ours](comparison.md), \
-            [claims of the papers](claims.md).\n\n";
+            [claims of the papers](claims.md), [accuracy image by image](accuracy.md).\n\n";
     let _ = writeln!(out, "## Totals\n\n{LEGEND}.\n\n{}", table::headline(all, Detail::Full));
     let _ = writeln!(out, "## Cost of one query\n\n{}", table::amortised(all));
+    let _ = writeln!(out, "## Accuracy\n\n{ACCURACY_NOTE}\n\n{}", accuracy::summary(all));
+    let _ = writeln!(out, "## Silent OT against IKNP\n\n{}", beside::ot_extension(all));
     let _ = writeln!(out, "## Set-up, once for two parties\n\n{}", table::setup(all));
     let _ = writeln!(
         out,
@@ -231,7 +253,8 @@ mod tests {
         fn new() -> Self {
             let world = Self { root: tempfile::tempdir().unwrap() };
             let page = "# X\n<!-- bench:headline begin -->\n<!-- bench:headline end -->\n\
-                        <!-- bench:amortised begin -->\n<!-- bench:amortised end -->\n";
+                        <!-- bench:amortised begin -->\n<!-- bench:amortised end -->\n\
+                        <!-- bench:others begin --><!-- bench:others end -->\n";
             fs::write(world.root.path().join("README.md"), page).unwrap();
             world
         }
@@ -277,6 +300,11 @@ mod tests {
             readme.contains("(report/amortised-mnist-cnn4.svg)") && !readme.contains("fusion-soundness"),
             "{readme}"
         );
+        assert!(
+            readme.contains("**mnist-cnn4**, one query") && readme.contains("Accuracy, in floating point"),
+            "{readme}"
+        );
+        assert!(w.text("report/accuracy.md").contains("### cheetah · mnist-cnn4"));
         let index = w.text("report/README.md");
         for name in ["time-mnist-cnn4", "amortised-mnist-cnn4", "bytes-cheetah-mnist-cnn4", "fusion-soundness"] {
             assert!(index.contains(&format!("({name}.svg)")), "{name}");
@@ -293,7 +321,7 @@ mod tests {
     #[test]
     fn the_pages_of_the_repository_have_the_markers() {
         let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
-        for name in ["headline", "amortised"] {
+        for name in ["headline", "amortised", "others"] {
             splice::splice(&readme, name, "x").unwrap();
         }
     }
@@ -309,6 +337,11 @@ mod tests {
         assert_eq!(names(&[w.args().records[0].join("b")]), ["b"], "a folder that is named is taken");
         w.record("narrow", |r| (r.link, r.started_utc) = ("wan".into(), "2025-04-01T00:00:00Z".into()));
         assert_eq!(names(&w.args().records), ["c", "a", "narrow"], "another link displaces nothing");
+        w.record("skipped", |r| {
+            (r.status, r.reason) = (Status::Skipped, "not fetched".into());
+            r.started_utc = "2025-05-01T00:00:00Z".into();
+        });
+        assert!(names(&w.args().records).contains(&"a".to_owned()), "what was skipped displaces nothing");
     }
 
     #[test]

@@ -84,14 +84,17 @@ pub(crate) fn lines(cell: &Cell<'_>) -> Vec<Line> {
     order.iter().map(line).collect()
 }
 
-/// At most [`MAX_LINES`] lines: by operator if they fit, else by kind, which is the name without its number.
-pub(crate) fn grouped(lines: Vec<Line>) -> Vec<Line> {
+/// At most [`MAX_LINES`] lines: by operator if they fit, else by kind: that of the model's node, or for what is no node
+/// the name without its number.
+pub(crate) fn grouped(model: &str, lines: Vec<Line>) -> Vec<Line> {
     if lines.len() <= MAX_LINES {
         return lines;
     }
+    let graph = si_models::zoo::graph(model).ok();
+    let node = |name: &str| graph.as_ref()?.nodes().iter().find(|n| n.name == name).map(|n| n.op.name());
     let mut kinds: Vec<Line> = Vec::new();
     for l in lines {
-        let kind = kind(&l.operator).to_owned();
+        let kind = node(&l.operator).unwrap_or_else(|| kind(&l.operator)).to_owned();
         match kinds.iter_mut().find(|k| k.phase == l.phase && k.operator == kind) {
             None => kinds.push(Line { operator: kind, ..l }),
             Some(k) => {
@@ -132,7 +135,7 @@ pub(crate) fn tables(cells: &[Cell<'_>]) -> String {
     for c in shown(cells) {
         let r = c.setting();
         let _ = writeln!(out, "## {} · {} · {} · {}\n", r.protocol, r.model, r.link, c.load());
-        let lines = grouped(lines(c));
+        let lines = grouped(&r.model, lines(c));
         let sum = |of: fn(&Line) -> f64| lines.iter().filter(|l| l.phase != "setup").map(of).sum::<f64>();
         // One unit a table, so that rows can be compared.
         let (time, time_unit) = if sum(|l| l.wall_ns) < 10.0 * SECOND { (1e6, "ms") } else { (SECOND, "s") };
@@ -246,8 +249,13 @@ mod tests {
             down_bytes: 4.0,
             rounds: 5.0,
         };
-        assert_eq!(grouped((0..30).map(line).collect()).len(), 30);
-        let kinds = grouped((0..31).map(line).collect());
+        assert_eq!(grouped("mnist-cnn4", (0..30).map(line).collect()).len(), 30);
+        let named: Vec<_> = ["conv1", "conv1.rescale", "pool1", "fc1", "conv2", "answer"].map(str::to_owned).into();
+        let named = (0..31).map(|i| Line { operator: named[i % 6].clone(), ..line(i) }).collect();
+        let kinds: Vec<_> = grouped("mnist-cnn4", named).into_iter().map(|l| (l.operator, l.calls)).collect();
+        let expect = [("conv", 11.0), ("rescale", 5.0), ("maxpool", 5.0), ("fc", 5.0), ("answer", 5.0)];
+        assert_eq!(kinds, expect.map(|(k, n)| (k.to_owned(), n)));
+        let kinds = grouped("no such model", (0..31).map(line).collect());
         assert_eq!((kinds.len(), kinds[0].operator.as_str(), kinds[0].rounds), (1, "relu", 155.0));
     }
 }

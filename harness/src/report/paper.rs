@@ -21,6 +21,10 @@ pub(crate) enum Quantity {
     CpuSeconds,
     Bytes,
     Rounds,
+    /// Greatest resident memory of the server's process.
+    ServerMemory,
+    /// Of the client's.
+    ClientMemory,
     /// Nothing that this program measures.
     Other,
 }
@@ -85,6 +89,8 @@ impl Quantity {
             Self::CpuSeconds => Some(Metric::Cpu),
             Self::Bytes => Some(Metric::Bytes),
             Self::Rounds => Some(Metric::Rounds),
+            Self::ServerMemory => Some(Metric::ServerPeak),
+            Self::ClientMemory => Some(Metric::ClientPeak),
             Self::Other => None,
         }
     }
@@ -95,6 +101,8 @@ impl Quantity {
             Self::CpuSeconds => "CPU time",
             Self::Bytes => "communication",
             Self::Rounds => "rounds",
+            Self::ServerMemory => "memory of the server",
+            Self::ClientMemory => "memory of the client",
             Self::Other => "other",
         }
     }
@@ -104,10 +112,13 @@ impl Quantity {
         let factor = match (self, unit) {
             (Self::Seconds | Self::CpuSeconds, "s") => 1e9,
             (Self::Seconds | Self::CpuSeconds, "min") => 60e9,
-            (Self::Bytes, "MB") => 1e6,
-            (Self::Bytes, "GB") => 1e9,
-            (Self::Bytes, "MiB") => (1u64 << 20) as f64,
-            (Self::Bytes, "GiB") => (1u64 << 30) as f64,
+            (Self::Bytes | Self::ServerMemory | Self::ClientMemory, unit) => match unit {
+                "MB" => 1e6,
+                "GB" => 1e9,
+                "MiB" => (1u64 << 20) as f64,
+                "GiB" => (1u64 << 30) as f64,
+                _ => return None,
+            },
             (Self::Rounds, "rounds") => 1.0,
             _ => return None,
         };

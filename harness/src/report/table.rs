@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use si_fusion::Plan;
 
+use super::beside::peaks;
 use super::cells::{Cell, MIB, Metric, SECOND};
 use super::markdown::{Table, middle, number, spread, thousands};
 use crate::record::{Folder, LinkGate, RunRow, Status};
@@ -41,7 +42,7 @@ fn totals(cells: &[&Cell<'_>], detail: Detail) -> Table {
     let full = detail == Detail::Full;
     let mut head = vec!["protocol", "secure against", "model", "link", "load", "time s"];
     head.extend(full.then_some("of which offline s"));
-    head.extend(["CPU s", "MiB", "rounds", "answers right", "runs"]);
+    head.extend(["CPU s", "MiB", "rounds", "peak MiB server / client", "answers right", "runs"]);
     head.extend(full.then_some("method"));
     let mut t = Table::new(5, &head);
     for c in cells {
@@ -53,7 +54,7 @@ fn totals(cells: &[&Cell<'_>], detail: Detail) -> Table {
         row.push(middle(c.total(Metric::Cpu), SECOND));
         row.push(middle(c.total(Metric::Bytes), MIB));
         row.push(c.total(Metric::Rounds).map_or_else(|| "–".into(), |s| thousands(s.median.round() as i64)));
-        row.extend([c.verified(), c.outcome()]);
+        row.extend([peaks(c), c.verified(), c.outcome()]);
         row.extend(full.then(|| c.method()));
         t.row(row);
     }
@@ -247,14 +248,17 @@ mod tests {
     fn the_headline_keeps_measured_and_composed_apart_and_names_failures() {
         let folders = folders();
         let text = squeezed(&headline(&cells(&folders), Detail::Full));
-        let row = "| cheetah | semi-honest parties | mnist-cnn4 | wan | batch 1 | 0.102 [0.101..0.103] | 0 | 0.0800 | 0.288 | 11 | 3 | 3 ok | measured |";
+        let row = "| cheetah | semi-honest parties | mnist-cnn4 | wan | batch 1 | 0.102 [0.101..0.103] | 0 | 0.0800 | 0.288 | 11 | 40 / 30 | 3 | 3 ok | measured |";
         assert!(text.contains(row), "{text}");
         let (measured, composed) = text.split_once("Composed:").unwrap();
         assert!(!measured.contains("fusion") && composed.contains("composed (32 of 2,660)"), "{text}");
         assert!(text.contains("1 × abort, accused: server: copies of query 3 differ"), "{text}");
         assert!(text.contains("| 1 abort |"), "{text}");
         let short = squeezed(&headline(&cells(&folders), Detail::Short));
-        assert!(short.contains("| batch 1 | 0.102 [0.101..0.103] | 0.0800 | 0.288 | 11 | 3 | 3 ok |"), "{short}");
+        assert!(
+            short.contains("| batch 1 | 0.102 [0.101..0.103] | 0.0800 | 0.288 | 11 | 40 / 30 | 3 | 3 ok |"),
+            "{short}"
+        );
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub(crate) fn time(cells: &[&Cell<'_>]) -> Option<Drawing> {
 
 /// Bytes and rounds of each operator of one cell. Nothing if nothing was sent.
 pub(crate) fn bytes(cell: &Cell<'_>) -> Option<Drawing> {
-    let mut rows = grouped(lines(cell));
+    let mut rows = grouped(&cell.setting().model, lines(cell));
     rows.retain(|l| l.phase != "setup" && l.up_bytes + l.down_bytes > 0.0);
     let most = rows.iter().map(|l| l.up_bytes + l.down_bytes).fold(0.0, f64::max);
     if rows.is_empty() {
