@@ -16,7 +16,8 @@ pub(crate) fn cost(args: &CostArgs) -> Result<()> {
     ensure!(args.batch > 0, "--batch must be at least 1");
     let graph = si_models::zoo::graph(&args.model)?;
     let protocol = registry::standalone(&args.protocol, Options::default())?;
-    let lines = protocol.cost(&graph, args.batch, Options::default())?;
+    let mut lines = protocol.cost(&graph, args.batch, Options::default())?;
+    lines.extend(protocol.stock_estimate(&graph, args.batch, Options::default())?);
     let total = lines.iter().fold(Cost::default(), |sum, l| sum.plus(l.cost));
     if args.json {
         let line = |l: &CostLine| {

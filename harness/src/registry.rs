@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use si_api::{Adversary, Card, Options, Protocol};
 use si_cheetah::Cheetah;
+use si_cryptflow2::{Comparison, CrypTFlow2, LinearLayers};
 use si_fusion::{Fusion, Plan, PublicSamples};
 use si_plain::PlainInsecure;
 
@@ -13,8 +14,15 @@ use crate::experiment::FusionPlan;
 type Make = fn(Options) -> Arc<dyn Protocol>;
 
 /// Protocols that stand by themselves.
-const PROTOCOLS: &[(&str, Make)] =
-    &[("plain", |_| Arc::new(PlainInsecure::new())), ("cheetah", |o| Arc::new(Cheetah::new(o.truncation)))];
+const PROTOCOLS: &[(&str, Make)] = &[
+    ("plain", |_| Arc::new(PlainInsecure::new())),
+    ("cheetah", |o| Arc::new(Cheetah::new(o.truncation))),
+    // Exact, whatever truncation is asked for.
+    ("cryptflow2", |_| Arc::new(CrypTFlow2::new(LinearLayers::He, Comparison::Iknp))),
+    ("cryptflow2+silent", |_| Arc::new(CrypTFlow2::new(LinearLayers::He, Comparison::Silent))),
+    ("cryptflow2-ot", |_| Arc::new(CrypTFlow2::new(LinearLayers::Ot, Comparison::Iknp))),
+    ("cryptflow2-ot+silent", |_| Arc::new(CrypTFlow2::new(LinearLayers::Ot, Comparison::Silent))),
+];
 
 /// What a name is made of.
 enum Name<'a> {
@@ -159,7 +167,9 @@ mod tests {
     #[test]
     fn names_are_those_of_the_cards() {
         let ids: Vec<_> = cards().unwrap().into_iter().map(|c| c.id).collect();
-        assert_eq!(ids, ["plain", "cheetah", "fusion(plain)", "fusion(cheetah)"]);
+        let alone: Vec<_> = PROTOCOLS.iter().map(|(n, _)| (*n).to_owned()).collect();
+        let wrapped = alone.iter().map(|n| format!("fusion({n})"));
+        assert_eq!(ids, alone.iter().cloned().chain(wrapped).collect::<Vec<_>>());
         for id in &ids {
             check(id).unwrap();
             assert_eq!(is_planned(id), id.starts_with("fusion("));

@@ -25,11 +25,22 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         &["si-api", "si-gadgets", "si-models", "si-ot", "si-ring", "si-rlwe", "si-wire"],
         &["si-datasets", "si-testing"],
     ),
+    ("si-cryptflow2", &["si-api", "si-gadgets", "si-models", "si-ot", "si-ring", "si-rlwe"], &["si-testing"]),
     // Over any protocol means: over none in particular. Its tests need some.
     ("si-fusion", &["si-api"], &["si-cheetah", "si-datasets", "si-models", "si-plain", "si-testing", "si-wire"]),
     (
         "si-harness",
-        &["si-api", "si-cheetah", "si-datasets", "si-fusion", "si-models", "si-netem", "si-plain", "si-wire"],
+        &[
+            "si-api",
+            "si-cheetah",
+            "si-cryptflow2",
+            "si-datasets",
+            "si-fusion",
+            "si-models",
+            "si-netem",
+            "si-plain",
+            "si-wire",
+        ],
         &[],
     ),
 ];

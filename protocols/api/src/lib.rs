@@ -13,6 +13,7 @@ mod evaluator;
 mod kernels;
 mod party;
 mod protocol;
+pub mod windows;
 
 pub use card::{Adversary, Card, Offers, Rounding};
 pub use cost::{Cost, CostLine, HomomorphicWork};

@@ -48,6 +48,15 @@ pub trait Protocol: Send + Sync {
     fn cost(&self, _graph: &Graph, _n: usize, _options: Options) -> Result<Vec<CostLine>> {
         Err(Error::Unsupported { protocol: self.card().id.clone(), what: "a declared cost".to_owned() })
     }
+
+    /// Estimated communication of what is made in stock for a batch of `n` inferences, such as extended OTs: about what
+    /// comes on top of [`Self::cost`]. No run meets it exactly, for it depends on what is left of the batch before.
+    ///
+    /// # Errors
+    /// If the protocol cannot run the graph.
+    fn stock_estimate(&self, _graph: &Graph, _n: usize, _options: Options) -> Result<Vec<CostLine>> {
+        Ok(Vec::new())
+    }
 }
 
 /// The party with the queries.

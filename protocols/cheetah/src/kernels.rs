@@ -1,13 +1,13 @@
 //! One party's operators: the linear layers of `linear.rs`, the others from `si_gadgets`.
 
 use ndarray::{Array2, Array3, Array4};
-use si_api::{Error, Graph, Kernels, Op, Options, Result, Role, Share, Truncation};
+use si_api::{Error, Graph, Kernels, Op, Options, Result, Role, Share, Truncation, windows};
 use si_gadgets::{Engine, Side};
 use si_ring::Ring;
 
 use crate::linear::Linear;
 use crate::widths::Widths;
-use crate::{cost, error, windows};
+use crate::{cost, error};
 
 /// One party of Cheetah. Shares are additive over the rings of [`Widths`].
 pub(crate) struct CheetahKernels {

@@ -7,6 +7,5 @@ mod kernels;
 mod linear;
 mod protocol;
 mod widths;
-mod windows;
 
 pub use protocol::Cheetah;

@@ -113,7 +113,7 @@ impl Engine {
 
     /// One level of the tree: neighbours (low, high) become less = high.less + high.equal low.less and
     /// equal = high.equal low.equal; the topmost is left over if their number is odd.
-    fn combine(&mut self, digits: Vec<Digit>) -> Result<Vec<Digit>> {
+    pub(crate) fn combine(&mut self, digits: Vec<Digit>) -> Result<Vec<Digit>> {
         let n = digits[0].less.len();
         // Pairs in reverse, so that the lowest, which has no "equal" to multiply, comes last: the second operand is shorter.
         let (mut high, mut low_less, mut low_equal) = (Bits::default(), Bits::default(), Bits::default());
@@ -147,9 +147,9 @@ impl Engine {
 }
 
 /// Shares of a digit's comparison for all instances; the lowest digit's "equal" is never needed.
-struct Digit {
-    less: Bits,
-    equal: Option<Bits>,
+pub(crate) struct Digit {
+    pub(crate) less: Bits,
+    pub(crate) equal: Option<Bits>,
 }
 
 /// How a word is cut: a low digit of 1 to m bits, the others of m.
@@ -164,18 +164,22 @@ impl Digits {
     pub(crate) fn new(bits: u32) -> Self {
         let [narrow, wide] = DIGIT_BITS;
         let depth = |m| bits.div_ceil(m).next_power_of_two();
-        let high_bits = if depth(narrow) == depth(wide) { narrow } else { wide };
+        Self::of(bits, if depth(narrow) == depth(wide) { narrow } else { wide })
+    }
+
+    /// With high digits of this width.
+    pub(crate) fn of(bits: u32, high_bits: u32) -> Self {
         let high_count = bits.div_ceil(high_bits) - 1;
         let low_bits = bits - high_count * high_bits;
         Self { low_bits, high_bits, high_count: high_count as usize, mask: u64::MAX >> (64 - bits) }
     }
 
-    fn low(&self, words: &[u64]) -> Vec<u8> {
+    pub(crate) fn low(&self, words: &[u64]) -> Vec<u8> {
         words.iter().map(|w| (w & ((1 << self.low_bits) - 1)) as u8).collect()
     }
 
     /// Digit-major: all instances' lowest high digit first.
-    fn high(&self, words: &[u64]) -> Vec<u8> {
+    pub(crate) fn high(&self, words: &[u64]) -> Vec<u8> {
         (0..self.high_count)
             .flat_map(|d| {
                 let shift = self.low_bits + d as u32 * self.high_bits;
@@ -187,7 +191,7 @@ impl Digits {
 }
 
 /// The instances in which we receive and those in which we send: the client receives in the first half, rounded up.
-fn split_roles(x: &[u64], side: Side) -> (&[u64], &[u64]) {
+pub(crate) fn split_roles(x: &[u64], side: Side) -> (&[u64], &[u64]) {
     let (first, second) = x.split_at(x.len().div_ceil(2));
     match side {
         Side::Client => (first, second),
@@ -196,12 +200,12 @@ fn split_roles(x: &[u64], side: Side) -> (&[u64], &[u64]) {
 }
 
 /// 1 if a < b, for small words, without a branch.
-fn less(a: u8, b: u8) -> u8 {
+pub(crate) fn less(a: u8, b: u8) -> u8 {
     (a.wrapping_sub(b)) >> 7
 }
 
 /// 1 if a = b, for words below 128, without a branch.
-fn equal(a: u8, b: u8) -> u8 {
+pub(crate) fn equal(a: u8, b: u8) -> u8 {
     ((a ^ b).wrapping_sub(1)) >> 7
 }
 

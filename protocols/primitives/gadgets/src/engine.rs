@@ -111,6 +111,22 @@ impl Engine {
         self.reserve(client_sends.min(self.most_ots), server_sends.min(self.most_ots))
     }
 
+    /// Ends what was done in advance: an empty message to the client, who waits for it. What follows starts even: its
+    /// first message to the client is no answer to one before.
+    ///
+    /// # Errors
+    /// If the peer fails.
+    pub fn start_even(&mut self) -> Result<()> {
+        match self.side {
+            Side::Client => self.channel.recv_exact("start", 0).map(drop)?,
+            Side::Server => {
+                self.channel.send(&[])?;
+                self.channel.flush()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sends ours and receives the peer's bits: half a round trip.
     pub(crate) fn exchange(&mut self, what: &'static str, bits: &Bits) -> Result<Bits> {
         let mut bytes = Vec::with_capacity(bits.len().div_ceil(8));

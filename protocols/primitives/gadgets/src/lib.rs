@@ -10,14 +10,20 @@ mod boolean;
 mod compare;
 mod engine;
 mod error;
+mod field;
 mod nonlinear;
+mod products;
 mod rescale;
 mod select;
 mod tally;
+mod truncate;
 
 pub use engine::{Engine, Side};
 pub use error::{Error, Result};
+pub use field::Field;
+pub use products::{Mine, ScaledSums};
 pub use tally::Tally;
+pub use truncate::Known;
 
 #[cfg(test)]
 mod tests;

@@ -87,7 +87,7 @@ impl Engine {
     }
 
     /// Shares of the complement.
-    fn flip(&self, b: &Bits) -> Bits {
+    pub(crate) fn flip(&self, b: &Bits) -> Bits {
         if self.side() == Side::Client { b.not() } else { b.clone() }
     }
 }
@@ -105,7 +105,7 @@ fn check(operator: &'static str, signed_bits: u32, ring: Ring) -> Result<()> {
     }
 }
 
-fn columns(operator: &'static str, candidates: &[Vec<u64>]) -> Result<usize> {
+pub(crate) fn columns(operator: &'static str, candidates: &[Vec<u64>]) -> Result<usize> {
     let n = candidates.first().map(Vec::len);
     match n {
         Some(n) if candidates.iter().all(|c| c.len() == n) => Ok(n),
@@ -114,7 +114,7 @@ fn columns(operator: &'static str, candidates: &[Vec<u64>]) -> Result<usize> {
 }
 
 /// Even and odd candidates, each one after the other.
-fn interleaved(candidates: &[Vec<u64>]) -> (Vec<u64>, Vec<u64>) {
+pub(crate) fn interleaved(candidates: &[Vec<u64>]) -> (Vec<u64>, Vec<u64>) {
     let pick = |odd: usize| candidates.iter().skip(odd).step_by(2).flatten().copied().collect();
     (pick(0), pick(1))
 }

@@ -9,6 +9,7 @@ use si_wire::FRAME_HEADER_BYTES;
 
 use crate::compare::{Digits, PIECE_WORDS};
 use crate::nonlinear::index_bits;
+use crate::truncate::Known;
 
 /// Communication and OTs so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,10 +76,15 @@ impl Tally {
     }
 
     fn carry_piece(&mut self, n: usize, bits: u32) {
-        let d = Digits::new(bits);
+        self.compare(n, 1, &Digits::new(bits));
+    }
+
+    /// The millionaires' protocol for n instances, with an answer for each of `thresholds` in each OT.
+    pub(crate) fn compare(&mut self, n: usize, thresholds: usize, d: &Digits) {
+        let bits = d.low_bits as usize + d.high_bits as usize * d.high_count;
         let halves = [n.div_ceil(2), n / 2]; // client receives, client sends
-        self.server_ots += (halves[0] * bits as usize) as u64;
-        self.client_ots += (halves[1] * bits as usize) as u64;
+        self.server_ots += (halves[0] * bits) as u64;
+        self.client_ots += (halves[1] * bits) as u64;
         let digits = [(1, d.low_bits, 1u32), (d.high_count, d.high_bits, 2)];
         let digits = digits.iter().filter(|(count, ..)| *count > 0);
         for (count, m, _) in digits.clone() {
@@ -87,13 +93,14 @@ impl Tally {
         for (count, m, _) in digits.clone() {
             self.down(packed_len(halves[1] * count, *m));
         }
-        for (count, m, bits) in digits.clone() {
-            self.up(packed_len((halves[1] * count) << m, *bits));
+        for (count, m, each) in digits.clone() {
+            self.up(packed_len((halves[1] * count) << m, each * thresholds as u32));
         }
-        for (count, m, bits) in digits {
-            self.down(packed_len((halves[0] * count) << m, *bits));
+        for (count, m, each) in digits {
+            self.down(packed_len((halves[0] * count) << m, each * thresholds as u32));
         }
         // Every pair of digits takes two ANDs with an operand in common, but for the lowest, which has no "equal".
+        let n = n * thresholds;
         let mut level = d.high_count + 1;
         while level > 1 {
             let pairs = level / 2;
@@ -158,6 +165,16 @@ impl Tally {
         self.to_arithmetic(n, from_bits - drop);
     }
 
+    /// `Engine::truncate` of n elements over `ring_bits`.
+    pub fn truncate(&mut self, n: usize, ring_bits: u32, drop: u32, known: Known) {
+        if known == Known::Nothing {
+            self.carry(n, ring_bits);
+        }
+        self.to_arithmetic(n, drop);
+        self.carry(n, drop);
+        self.to_arithmetic(n, ring_bits);
+    }
+
     /// `Engine::extend` of n elements.
     pub fn extend(&mut self, n: usize, from_bits: u32, to_bits: u32, signed_bits: u32) {
         if signed_bits == from_bits {
@@ -173,7 +190,7 @@ impl Tally {
 }
 
 /// Calls `f` with the length of each piece of a batch of `n`.
-fn pieces(n: usize, mut f: impl FnMut(usize)) {
+pub(crate) fn pieces(n: usize, mut f: impl FnMut(usize)) {
     let mut left = n;
     while left > 0 {
         let piece = left.min(PIECE_WORDS);

@@ -8,7 +8,7 @@ use si_ot::OtConfig;
 use si_ring::{Bits, Ring};
 use si_wire::Channel;
 
-use crate::{Engine, Error, Side, Tally};
+use crate::{Engine, Error, Known, Mine, ScaledSums, Side, Tally};
 
 /// Runs both parties' closures over memory; returns their results after comparing traffic and OTs with the declared
 /// cost.
@@ -17,11 +17,21 @@ fn run<A: Send, B: Send>(
     client: impl FnOnce(&mut Engine) -> A + Send,
     server: impl FnOnce(&mut Engine) -> B + Send,
 ) -> (A, B) {
+    run_with(&OtConfig::default(), declared, client, server)
+}
+
+/// As [`run`], with another extension.
+pub(crate) fn run_with<A: Send, B: Send>(
+    config: &OtConfig,
+    declared: Tally,
+    client: impl FnOnce(&mut Engine) -> A + Send,
+    server: impl FnOnce(&mut Engine) -> B + Send,
+) -> (A, B) {
     let (ch_client, ch_server) = Channel::memory_pair(Duration::from_secs(30));
-    let config = OtConfig::default();
     let start = |ch, side, seed| {
-        let mut e = Engine::setup(ch, side, &mut ChaCha20Rng::seed_from_u64(seed), &config).unwrap();
+        let mut e = Engine::setup(ch, side, &mut ChaCha20Rng::seed_from_u64(seed), config).unwrap();
         e.reserve(declared.client_ots as usize, declared.server_ots as usize).unwrap();
+        e.start_even().unwrap();
         let before = e.channel().meter().totals();
         (e, before)
     };
@@ -204,6 +214,55 @@ fn truncation_local_and_exact() {
 }
 
 #[test]
+fn truncation_within_the_ring() {
+    for (l, drop) in [(37, 12), (32, 10), (63, 20), (8, 7), (9, 1)] {
+        let ring = Ring::new(l).unwrap();
+        for known in [Known::Nothing, Known::NonNegative] {
+            for n in SIZES {
+                let (mut signed, _) = values(ring, l.min(63), n);
+                if known == Known::NonNegative {
+                    signed.iter_mut().for_each(|v| *v = if *v < 0 { !*v } else { *v });
+                }
+                let x: Vec<u64> = signed.iter().map(|v| ring.from_signed(*v)).collect();
+                let exact: Vec<i64> = signed.iter().map(|v| v >> drop).collect();
+                let declared = tally(|t| t.truncate(n, l, drop, known));
+                let out = on_shares(declared, &x, ring, |e, x| e.truncate(x, ring, drop, known).unwrap());
+                assert_eq!(sum(ring, out), exact, "{l} bits, {known:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_of_scaled_vectors() {
+    for (l, count, columns, rows) in [(37, 6, 5, 2), (32, 30, 1, 7), (64, 3, 40_000, 1), (5, 40, 3, 4), (37, 0, 3, 2)] {
+        let ring = Ring::new(l).unwrap();
+        let mut rng = ChaCha20Rng::seed_from_u64(u64::from(l));
+        let mut words = |n: usize| -> Vec<u64> { (0..n).map(|_| ring.reduce(rng.next_u64())).collect() };
+        let (scalars, vectors) = (words(count), words(count * columns));
+        let row_of = |j: usize| j * 3 % rows;
+        let mut expect = vec![0; rows * columns];
+        for (j, s) in scalars.iter().enumerate() {
+            for (x, y) in vectors[j * columns..][..columns].iter().zip(&mut expect[row_of(j) * columns..]) {
+                *y = ring.add(*y, ring.mul(*s, *x));
+            }
+        }
+        let vector = |j: usize, out: &mut [u64]| out.copy_from_slice(&vectors[j * columns..][..columns]);
+        for scalars_at in [Side::Client, Side::Server] {
+            let run_at = |e: &mut Engine| {
+                let sums = ScaledSums { scalars_at, count, columns, rows, row_of: &row_of };
+                let mine = if e.side() == scalars_at { Mine::Scalars(&scalars) } else { Mine::Vectors(&vector) };
+                e.scaled_sums(ring, &sums, mine).unwrap()
+            };
+            let declared = tally(|t| t.scaled_sums(ring, scalars_at, count, columns));
+            let (a, b) = run(declared, run_at, run_at);
+            let got: Vec<u64> = a.iter().zip(&b).map(|(a, b)| ring.add(*a, *b)).collect();
+            assert!(got == expect, "{l} bits, {count} x {columns}");
+        }
+    }
+}
+
+#[test]
 fn extension_with_and_without_a_guard_bit() {
     let (from, to) = (Ring::new(25).unwrap(), Ring::new(37).unwrap());
     for bits in [10, 24, 25] {
@@ -231,6 +290,8 @@ fn widths_that_do_not_fit_are_refused() {
         refused(e.extend(x, ring, Ring::new(37).unwrap(), 26).map(drop));
         refused(e.truncate_reduce(x, ring, 25).map(drop));
         refused(e.truncate_reduce(x, ring, 0).map(drop));
+        refused(e.truncate(x, ring, 0, Known::Nothing).map(drop));
+        refused(e.truncate(x, ring, 25, Known::NonNegative).map(drop));
     });
 }
 

@@ -62,6 +62,7 @@ mod engine;
 mod error;
 mod ferret;
 mod gf128;
+mod keys;
 mod many;
 mod receiver;
 mod sender;

@@ -103,7 +103,7 @@ impl OtSender {
 
     /// Takes `n` OTs, which must be in stock, and gives `each` the pads of message 0 and of message 1, in batches of a
     /// multiple of 64 but for the last. `corrections` are the differences between the random choices and the real ones.
-    fn pads(&mut self, n: usize, corrections: Option<&Bits>, mut each: impl FnMut(&[Block], &[Block])) {
+    pub(crate) fn pads(&mut self, n: usize, corrections: Option<&Bits>, mut each: impl FnMut(&[Block], &[Block])) {
         let first = self.count(n);
         let mut ones = [0; BATCH];
         for (batch, zero) in self.buffer.take(n).chunks_mut(BATCH).enumerate() {
@@ -245,7 +245,7 @@ impl OtReceiver {
 
     /// Takes `n` OTs, which must be in stock, and gives `each` the pads of the chosen messages, in batches of a multiple
     /// of 64 but for the last; returns the choices.
-    fn pads(&mut self, n: usize, mut each: impl FnMut(&[Block])) -> Bits {
+    pub(crate) fn pads(&mut self, n: usize, mut each: impl FnMut(&[Block])) -> Bits {
         let first = self.count(n);
         let mut choices = Vec::with_capacity(n.div_ceil(64));
         for (batch, blocks) in self.buffer.take(n).chunks_mut(BATCH).enumerate() {
@@ -266,7 +266,7 @@ fn bits_at(blocks: &[Block], at: usize) -> u64 {
     blocks.iter().rev().fold(0, |word, b| word << 1 | ((*b >> at) as u64 & 1))
 }
 
-fn recv_bits(ch: &mut Channel, n: usize) -> Result<Bits> {
+pub(crate) fn recv_bits(ch: &mut Channel, n: usize) -> Result<Bits> {
     let what = "OT choices";
     let bytes = ch.recv_exact(what, n.div_ceil(8))?;
     Bits::decode(&bytes, n).map_err(|e| ch.malformed(what, e.to_string()).into())

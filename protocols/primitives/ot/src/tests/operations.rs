@@ -332,3 +332,40 @@ fn endpoints_move_between_threads() {
     is_send::<OtSender>();
     is_send::<OtReceiver>();
 }
+
+#[test]
+fn keys_agree_where_chosen_and_expand_alike() {
+    for config in configs() {
+        let pads = |expand: &dyn Fn(u128, &mut [u128]), keys: &[u128]| -> Vec<Vec<u128>> {
+            let one = |(i, key): (usize, &u128)| {
+                let mut out = vec![0; i % 5];
+                expand(*key, &mut out);
+                out
+            };
+            keys.iter().enumerate().map(one).collect()
+        };
+        let (sent, received) = run(
+            config,
+            |s, ch| {
+                SIZES.map(|n| {
+                    let (zeros, ones) = s.keys(ch, n).unwrap();
+                    let expand = |key, out: &mut [u128]| s.expand(key, out);
+                    (pads(&expand, &zeros), pads(&expand, &ones))
+                })
+            },
+            |r, ch| {
+                SIZES.map(|n| {
+                    let keys = r.keys(ch, &bits(6, n)).unwrap();
+                    pads(&|key, out| r.expand(key, out), &keys)
+                })
+            },
+        );
+        for (((zeros, ones), got), n) in sent.iter().zip(&received).zip(SIZES) {
+            for (i, b) in bits(6, n).iter().enumerate() {
+                let (chosen, other) = if b == 1 { (&ones[i], &zeros[i]) } else { (&zeros[i], &ones[i]) };
+                assert_eq!(*chosen, got[i]);
+                assert!(got[i].iter().zip(other).all(|(a, b)| a != b));
+            }
+        }
+    }
+}

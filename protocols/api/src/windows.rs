@@ -1,13 +1,14 @@
-//! Windows of a batch of feature maps, for pooling.
+//! Windows of a batch of feature maps of shares, for pooling: local, no traffic.
 
 use ndarray::{Array4, ArrayView4};
-use si_api::Window;
+use si_models::Window;
 
 /// For each element of a window, one vector over all windows of the batch in the order (n, c, oh, ow).
 ///
 /// A window at the border that reaches into the padding has fewer elements; an element in the padding is replaced by
 /// the nearest one inside, which leaves the maximum unchanged.
-pub(crate) fn columns(x: ArrayView4<'_, u64>, window: &Window) -> (Vec<Vec<u64>>, [usize; 4]) {
+#[must_use]
+pub fn columns(x: ArrayView4<'_, u64>, window: &Window) -> (Vec<Vec<u64>>, [usize; 4]) {
     let (n, c, h, w) = x.dim();
     let [oh, ow] = window.output([h, w]).unwrap_or([0, 0]);
     let [kh, kw] = window.kernel;
@@ -27,7 +28,8 @@ pub(crate) fn columns(x: ArrayView4<'_, u64>, window: &Window) -> (Vec<Vec<u64>>
 }
 
 /// The sum of each window, zeros in the padding, modulo 2^64.
-pub(crate) fn sums(x: ArrayView4<'_, u64>, window: &Window) -> Array4<u64> {
+#[must_use]
+pub fn sums(x: ArrayView4<'_, u64>, window: &Window) -> Array4<u64> {
     let (n, c, h, w) = x.dim();
     let [oh, ow] = window.output([h, w]).unwrap_or([0, 0]);
     let [top, left, ..] = window.padding;

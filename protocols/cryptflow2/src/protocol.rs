@@ -1,0 +1,141 @@
+//! The protocol: set-up and the two parties.
+
+use std::sync::Arc;
+
+use si_api::{
+    Card, Client, Cost, CostLine, Evaluator, Graph, HomomorphicWork, Kernels, Model, Options, Party, Phase, Protocol,
+    Result, Role, Server,
+};
+use si_gadgets::{Engine, Tally};
+use si_ot::{Extension, OtConfig};
+
+use crate::card::card;
+use crate::kernels::{CrypTFlow2Kernels, side};
+use crate::linear::Linear;
+use crate::linear_he::{self, LinearHe};
+use crate::linear_ot::LinearOt;
+use crate::numbers::Numbers;
+use crate::{cost, error};
+
+/// How linear layers are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinearLayers {
+    /// By batched homomorphic encryption over a prime field (SCI_HE).
+    He,
+    /// By correlated OT over Z_2^l (SCI_OT).
+    Ot,
+}
+
+/// Where the OTs of comparisons and of the OT variant's linear layers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// OT extension of Ishai, Kilian, Nissim, Petrank, as published.
+    Iknp,
+    /// Silent OT (Ferret), as Cheetah has it: to tell apart what it gains from what Cheetah's linear layers gain.
+    Silent,
+}
+
+/// CrypTFlow2 (Rathee et al., CCS 2020): semi-honest, bit-exact.
+pub struct CrypTFlow2 {
+    card: Card,
+    linear: LinearLayers,
+    ot: OtConfig,
+}
+
+/// Bits that an OT of IKNP takes, see `si_ot`.
+const IKNP_BITS: u64 = 127;
+
+/// The meter's label of everything that is done once a session.
+const SETUP: &str = "keys and base OTs";
+
+impl CrypTFlow2 {
+    /// A variant. Answers are exact, whatever truncation an experiment asks for.
+    #[must_use]
+    pub fn new(linear: LinearLayers, comparison: Comparison) -> Self {
+        let ot = match comparison {
+            Comparison::Iknp => OtConfig::new(Extension::Iknp),
+            Comparison::Silent => OtConfig::default(),
+        };
+        Self { card: card(linear, comparison), linear, ot }
+    }
+
+    /// The server's operators by themselves, for tests that wrap them to cheat from inside a run.
+    ///
+    /// # Errors
+    /// As [`Protocol::server`].
+    pub fn server_kernels(&self, me: Party, model: Arc<Model>) -> Result<Box<dyn Kernels>> {
+        Ok(Box::new(self.server_side(me, model)?))
+    }
+
+    fn server_side(&self, me: Party, model: Arc<Model>) -> Result<CrypTFlow2Kernels> {
+        let graph = Arc::clone(model.graph());
+        self.side(me, Role::Client, &graph, Some(model))
+    }
+
+    /// What values are shared over; refuses graphs that do not fit.
+    fn numbers(&self, graph: &Graph) -> Result<Numbers> {
+        let numbers = match self.linear {
+            LinearLayers::Ot => Numbers::Ring(graph.ring()),
+            LinearLayers::He => Numbers::Field(linear_he::field(&linear_he::params(graph)?)?),
+        };
+        numbers.check(graph)?;
+        Ok(numbers)
+    }
+
+    fn side(&self, mut me: Party, peer: Role, graph: &Graph, model: Option<Arc<Model>>) -> Result<CrypTFlow2Kernels> {
+        let _scope = me.meter.enter(Phase::Setup, SETUP);
+        let numbers = self.numbers(graph)?;
+        let channel = me.take_lane(peer, 0)?;
+        let engine = Engine::setup(channel, side(me.role), &mut me.rng, &self.ot);
+        let mut engine = engine.map_err(|e| error::from_gadgets(e, peer))?;
+        let linear = match (self.linear, model) {
+            (LinearLayers::Ot, model) => Linear::Ot(LinearOt::new(graph.ring(), model)),
+            (LinearLayers::He, None) => Linear::He(Box::new(LinearHe::client(graph, engine.channel(), &mut me.rng)?)),
+            (LinearLayers::He, Some(model)) => {
+                Linear::He(Box::new(LinearHe::server(model, engine.channel(), &mut me.rng)?))
+            }
+        };
+        Ok(CrypTFlow2Kernels { engine, linear, numbers, options: me.options, peer })
+    }
+}
+
+impl Protocol for CrypTFlow2 {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+
+    fn client(&self, me: Party, graph: Arc<Graph>) -> Result<Box<dyn Client>> {
+        let (meter, reveal) = (me.meter.clone(), me.options.reveal);
+        let kernels = self.side(me, Role::Server(0), &graph, None)?;
+        Ok(Box::new(Evaluator::new(graph, kernels, meter, reveal)))
+    }
+
+    fn server(&self, me: Party, model: Arc<Model>) -> Result<Box<dyn Server>> {
+        let (graph, meter, reveal) = (Arc::clone(model.graph()), me.meter.clone(), me.options.reveal);
+        Ok(Box::new(Evaluator::new(graph, self.server_side(me, model)?, meter, reveal)))
+    }
+
+    /// Declares the online phase. Set-up and OT extension are metered, not declared: how many extensions a batch takes
+    /// depends on what is left in the buffers.
+    fn cost(&self, graph: &Graph, n: usize, options: Options) -> Result<Vec<CostLine>> {
+        let online = cost::online(graph, self.numbers(graph)?, n, options)?;
+        let line = |(label, t, homomorphic): (String, Tally, Option<HomomorphicWork>)| {
+            let cost = Cost { up_bytes: t.up_bytes, down_bytes: t.down_bytes, rounds: t.rounds };
+            CostLine { homomorphic, ..CostLine::new(Phase::Online, label, cost) }
+        };
+        Ok(online.lines.into_iter().map(line).collect())
+    }
+
+    /// IKNP's columns, framing left out; what silent OT sends is small beside the operators.
+    fn stock_estimate(&self, graph: &Graph, n: usize, options: Options) -> Result<Vec<CostLine>> {
+        if self.ot.extension != Extension::Iknp {
+            return Ok(Vec::new());
+        }
+        let online = cost::online(graph, self.numbers(graph)?, n, options)?;
+        let bytes = |ots: u64| ots * IKNP_BITS / 8;
+        let fills = online.client_ots.max(online.server_ots).div_ceil(self.ot.max_buffered as u64);
+        // The receiver of OTs sends the columns: the server for those that the client sends.
+        let cost = Cost { up_bytes: bytes(online.server_ots), down_bytes: bytes(online.client_ots), rounds: fills };
+        Ok(vec![CostLine::new(Phase::Offline, "OT extension (estimated)", cost)])
+    }
+}
