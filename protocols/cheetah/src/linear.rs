@@ -8,11 +8,17 @@ use rand_chacha::ChaCha20Rng;
 use si_api::{Channel, Error, Graph, HomomorphicWork, Model, Op, Result, Role};
 use si_gadgets::Tally;
 use si_ring::Ring;
-use si_rlwe::{CostWeights, EncodedWeights, Layer, LinearPlan, Params, PublicKey, SecretKey, generate_keys};
+use si_rlwe::{
+    CostWeights, EncodedWeights, Layer, LayerAhead, LinearPlan, Params, PublicKey, SecretKey, WeightsAhead,
+    generate_keys,
+};
 
-/// Memory for transformed weights of all layers; layers beyond it (in the order of the network) are transformed at each
-/// use, once for a batch and inside its online time. ResNet50 would need tens of GiB. *Local.*
+/// Memory for transformed weights that are kept; those of layers beyond it (in the order of the network) are transformed for
+/// each batch, ahead of their use as far as [`MOST_AHEAD_BYTES`] goes. ResNet50 would need tens of GiB. *Local.*
 const MOST_WEIGHT_BYTES: usize = 256 << 20;
+
+/// Memory for weights transformed ahead of their use by one more thread, while the network or the client is at work. *Local.*
+const MOST_AHEAD_BYTES: usize = 256 << 20;
 
 /// Queries of a layer with untransformed weights are read and answered together, as many as this memory holds; the
 /// weights are transformed once for each such group. *Local.*
@@ -36,19 +42,46 @@ enum Side {
         most_weight_bytes: usize,
         /// What is ready by node, for one batch size.
         weights: HashMap<usize, Prepared>,
+        /// Transforms the weights that are not kept.
+        ahead: Option<WeightsAhead>,
     },
 }
 
 /// A plan depends on the batch, for images of a batch may share a ciphertext, and so do the transformed weights.
 struct Prepared {
     plan: LinearPlan,
-    /// Nothing where all layers' weights would exceed [`MOST_WEIGHT_BYTES`].
-    weights: Option<EncodedWeights>,
+    weights: Arc<EncodedWeights>,
+    /// Whether they are transformed and kept: not where all layers' weights would exceed [`MOST_WEIGHT_BYTES`].
+    kept: bool,
 }
 
 impl Prepared {
     fn weight_bytes(&self) -> usize {
-        self.weights.as_ref().map_or(0, |_| self.plan.cost().weight_bytes)
+        if self.kept { self.plan.cost().weight_bytes } else { 0 }
+    }
+}
+
+/// The weights of a node, where the model has them.
+struct NodeWeights {
+    model: Arc<Model>,
+    index: usize,
+}
+
+impl AsRef<[i64]> for NodeWeights {
+    fn as_ref(&self) -> &[i64] {
+        self.model.fixed(self.index).map_or(&[], |layer| &layer.weights)
+    }
+}
+
+/// Why a layer was not answered.
+enum Failure {
+    Rlwe(si_rlwe::Error),
+    Channel(Error),
+}
+
+impl From<si_rlwe::Error> for Failure {
+    fn from(e: si_rlwe::Error) -> Self {
+        Self::Rlwe(e)
     }
 }
 
@@ -70,19 +103,49 @@ impl Linear {
         Ok(Self {
             params,
             rng: ChaCha20Rng::from_rng(rng),
-            side: Side::Server { key, model, most_weight_bytes: MOST_WEIGHT_BYTES, weights: HashMap::new() },
+            side: Side::Server {
+                key,
+                model,
+                most_weight_bytes: MOST_WEIGHT_BYTES,
+                weights: HashMap::new(),
+                ahead: None,
+            },
         })
     }
 
     /// Transforms the weights of the linear layers for batches of `n`, unless that was done before, as far as
-    /// [`MOST_WEIGHT_BYTES`] go; checks the others.
+    /// [`MOST_WEIGHT_BYTES`] go; checks the others, and begins to transform them ahead.
     pub(crate) fn prepare(&mut self, graph: &Graph, n: usize) -> Result<()> {
         for (index, node) in graph.nodes().iter().enumerate() {
             if node.op.has_weights() {
                 self.prepare_node(graph, index, n)?;
             }
         }
+        self.look_ahead(0, n);
         Ok(())
+    }
+
+    /// Sees to it that the thread is at the first node from `from` on whose weights are not kept.
+    fn look_ahead(&mut self, from: usize, n: usize) {
+        let Side::Server { weights, ahead, .. } = &mut self.side else { return };
+        let mut later: Vec<_> = weights
+            .iter()
+            .filter(|(index, p)| **index >= from && !p.kept && p.plan.layer().batch == n)
+            .map(|(index, p)| (*index, p))
+            .collect();
+        later.sort_unstable_by_key(|(index, _)| *index);
+        let Some((_, first)) = later.first() else { return };
+        if ahead.as_ref().is_some_and(|a| a.expects(&first.weights)) {
+            return;
+        }
+        let layer = |(_, p): (usize, &Prepared)| LayerAhead {
+            plan: p.plan.clone(),
+            weights: Arc::clone(&p.weights),
+            together: queries_together(&p.plan),
+        };
+        // The old thread ends before the new one starts. Without one, weights are transformed at their use.
+        *ahead = None;
+        *ahead = WeightsAhead::spawn(later.into_iter().map(layer).collect(), MOST_AHEAD_BYTES).ok();
     }
 
     fn prepare_node(&mut self, graph: &Graph, index: usize, n: usize) -> Result<()> {
@@ -96,9 +159,12 @@ impl Linear {
         weights.remove(&index);
         let held: usize = weights.values().map(Prepared::weight_bytes).sum();
         let fits = held + plan.cost().weight_bytes <= *most_weight_bytes;
-        let encoded = if fits { plan.encode_weights(&layer.weights) } else { plan.defer_weights(&layer.weights) };
+        let encoded = match fits {
+            true => plan.encode_weights(&layer.weights),
+            false => plan.defer_shared_weights(Arc::new(NodeWeights { model: Arc::clone(model), index })),
+        };
         let encoded = encoded.map_err(|e| from_rlwe(e, Role::Client, node))?;
-        weights.insert(index, Prepared { plan, weights: fits.then_some(encoded) });
+        weights.insert(index, Prepared { plan, weights: Arc::new(encoded), kept: fits });
         Ok(())
     }
 
@@ -114,6 +180,7 @@ impl Linear {
         channel: &mut Channel,
     ) -> Result<Vec<u64>> {
         self.prepare_node(graph, index, n)?;
+        self.look_ahead(index, n);
         let name = &graph.nodes()[index].name;
         match &mut self.side {
             Side::Client { key } => {
@@ -122,43 +189,34 @@ impl Linear {
                 for part in 0..plan.parts() {
                     channel.send(&plan.encrypt_part(key, part, share, &mut self.rng).map_err(wrong)?)?;
                 }
-                let mut output = vec![0; plan.output_len()];
-                for part in 0..plan.parts() {
-                    let answer = channel.recv_exact("linear layer's answer", plan.answer_bytes(part))?;
-                    plan.decrypt_part(key, part, &answer, &mut output).map_err(wrong)?;
+                let mut decryption = plan.decryption(key).map_err(wrong)?;
+                let most = plan.longest_answer_bytes();
+                while decryption.missing() > 0 {
+                    decryption.take(&channel.recv(most)?).map_err(wrong)?;
                 }
-                Ok(output)
+                decryption.finish().map_err(wrong)
             }
-            Side::Server { key, model, weights, .. } => {
+            Side::Server { key, model, weights, ahead, .. } => {
                 let missing = || Error::invalid(format!("no weights for node '{name}'"));
-                let Prepared { plan, weights } = weights.get(&index).ok_or_else(missing)?;
+                let Prepared { plan, weights, kept } = weights.get(&index).ok_or_else(missing)?;
                 let wrong = |e| from_rlwe(e, Role::Client, name);
-                let fixed = model.fixed(index).ok_or_else(missing)?;
-                // Untransformed weights are copied for the time of their use only.
-                let deferred = match weights {
-                    Some(_) => None,
-                    None => Some(plan.defer_weights(&fixed.weights).map_err(wrong)?),
-                };
-                let together = match weights {
-                    Some(_) => 1,
-                    None => queries_together(plan),
-                };
-                let weights = weights.as_ref().or(deferred.as_ref()).ok_or_else(missing)?;
-                let mut output = vec![0; plan.output_len()];
+                let together = if *kept { 1 } else { queries_together(plan) };
+                let mut answering =
+                    plan.answering(key, weights, Some(share)).map_err(wrong)?.ahead(ahead.as_ref().filter(|_| !kept));
                 for first in (0..plan.parts()).step_by(together) {
                     let mut queries = Vec::with_capacity(together);
                     for _ in first..(first + together).min(plan.parts()) {
                         queries.push(channel.recv_exact("linear layer's query", plan.query_bytes())?);
                     }
-                    let answers = plan
-                        .answer_parts(key, weights, first, &queries, Some(share), &mut output, &mut self.rng)
-                        .map_err(wrong)?;
-                    for answer in answers {
-                        channel.send(&answer)?;
-                    }
+                    let send = |answer: &[u8]| channel.send(answer).map_err(|e| Failure::Channel(e.into()));
+                    answering.answer(first, &queries, &mut self.rng, send).map_err(|e| match e {
+                        Failure::Rlwe(e) => wrong(e),
+                        Failure::Channel(e) => e,
+                    })?;
                 }
+                let mut output = answering.finish();
                 channel.flush()?;
-                let bias = &fixed.bias;
+                let bias = &model.fixed(index).ok_or_else(missing)?.bias;
                 let [_, oh, ow] = graph.nodes()[index].shape;
                 add_bias(graph.ring(), bias, oh * ow, &mut output);
                 Ok(output)
@@ -190,9 +248,7 @@ pub(crate) fn declare(graph: &Graph, index: usize, n: usize, tally: &mut Tally) 
     for _ in 0..plan.parts() {
         tally.up(plan.query_bytes());
     }
-    for part in 0..plan.parts() {
-        tally.down(plan.answer_bytes(part));
-    }
+    plan.answer_messages().for_each(|bytes| tally.down(bytes));
     let (cost, w) = (plan.cost(), plan.window());
     let mut packing = format!("M_w={} C_w={} H_w={} W_w={}", w.filters, w.channels, w.out_rows, w.out_cols);
     if n > 1 {
@@ -269,7 +325,7 @@ mod tests {
             linear.prepare(graph, n).unwrap();
             let server = linear.run(graph, index, n, &share(2), &mut down).unwrap();
             let Side::Server { weights, .. } = &linear.side else { unreachable!("made as a server") };
-            (client.join().unwrap(), (server, weights[&index].weights.is_some()))
+            (client.join().unwrap(), (server, weights[&index].kept))
         });
         (client.iter().zip(&server).map(|(x, y)| ring.add(*x, *y)).collect(), kept)
     }

@@ -51,19 +51,17 @@ fn kernels(c: &mut Criterion<CpuTime>) {
         let share = numbers(plan.input_len(), bits);
         let encoded = plan.encode_weights(&[4096]).unwrap();
         let query = plan.encrypt_part(&secret, 0, &share, &mut rng).unwrap();
-        let mut out = vec![0; plan.output_len()];
-        let answer = plan.answer_part(&public, &encoded, 0, &query, Some(&share), &mut out, &mut rng).unwrap();
+        let queries = [query];
+        let (answers, _) = plan.answer(&public, &encoded, &queries, Some(&share), &mut rng).unwrap();
         let mut group = c.benchmark_group("rlwe");
         group.bench_function(id("encrypt"), |b| {
             b.iter(|| plan.encrypt_part(&secret, 0, black_box(&share), &mut rng).unwrap());
         });
         group.bench_function(id("decrypt"), |b| {
-            b.iter(|| plan.decrypt_part(&secret, 0, black_box(&answer), &mut out).unwrap());
+            b.iter(|| plan.decrypt(&secret, black_box(&answers)).unwrap());
         });
         group.bench_function(id("answer"), |b| {
-            b.iter(|| {
-                plan.answer_part(&public, &encoded, 0, black_box(&query), Some(&share), &mut out, &mut rng).unwrap()
-            });
+            b.iter(|| plan.answer(&public, &encoded, black_box(&queries), Some(&share), &mut rng).unwrap());
         });
         group.finish();
     }

@@ -5,9 +5,10 @@ use zeroize::Zeroizing;
 
 use crate::encrypt::{self, Phase};
 use crate::keys::SecretKey;
+use crate::mac::ANSWERS;
 use crate::plan::LinearPlan;
 use crate::prg::Prg;
-use crate::wire::{self, Header, Wide};
+use crate::wire::{self, AnswerPlace, Header, Wide};
 use crate::{Error, Result};
 
 const ANSWER: &str = "answer";
@@ -49,39 +50,15 @@ impl LinearPlan {
         Ok(out)
     }
 
-    /// Decrypts the answer of part `part` into the client's share of the output tensor, modulo t; other parts of
-    /// `output` are left alone.
+    /// Receives the answers to all queries of a batch, as they come.
     ///
     /// # Errors
-    /// If the answer is not one to this client's query for this part: wrong length, plan or key, padding, or noise that
-    /// no honest answer has.
-    ///
-    /// # Panics
-    /// If there is no such part.
-    pub fn decrypt_part(&self, key: &SecretKey, part: usize, answer: &[u8], output: &mut [u64]) -> Result<()> {
-        assert!(part < self.parts(), "part {part} of {}", self.parts());
+    /// If the key has other parameters.
+    pub fn decryption<'a>(&'a self, key: &'a SecretKey) -> Result<Decryption<'a>> {
         self.check_client(key)?;
-        check_len("client's share of the output", output.len(), self.output_len())?;
-        wire::check_len(ANSWER, answer.len(), self.answer_bytes(part))?;
-        let mut rest = Header { plan: self.tag(), key: key.id() }.check(ANSWER, answer)?;
-        let (n, format) = (self.params.n(), self.params.answer());
-        let a_bytes = Wide::bytes(n, format.a_bits);
-        for block in 0..self.counts.filters {
-            let count = self.outputs_of(part, block);
-            let (a, tail) = rest.split_at(a_bytes);
-            let (b, tail) = tail.split_at(Wide::bytes(count, format.b_bits));
-            rest = tail;
-            let a = Wide::take(self.params.kernel(), ANSWER, a, n, format.a_bits)?;
-            let b = Wide::take(self.params.kernel(), ANSWER, b, count, format.b_bits)?;
-            let worst = Phase::new(key, &a).decode(&b, &self.outputs(part, block), output);
-            if worst > format.limit {
-                return Err(Error::malformed(
-                    ANSWER,
-                    format!("noise of {worst} units where an honest answer has at most {}", format.limit),
-                ));
-            }
-        }
-        Ok(())
+        let messages = self.parts() * self.counts.filters.div_ceil(ANSWERS);
+        let received = vec![false; messages];
+        Ok(Decryption { plan: self, key, received, missing: messages, output: vec![0; self.output_len()] })
     }
 
     /// The queries of all parts, in order.
@@ -92,23 +69,87 @@ impl LinearPlan {
         (0..self.parts()).map(|part| self.encrypt_part(key, part, share, rng)).collect()
     }
 
-    /// The client's share of the output from the answers of all parts, in order.
+    /// The client's share of the output from all answers, in any order.
     ///
     /// # Errors
-    /// As [`Self::decrypt_part`], and if the number of answers is wrong.
-    pub fn decrypt(&self, key: &SecretKey, answers: &[Vec<u8>]) -> Result<Vec<u64>> {
-        if answers.len() != self.parts() {
-            return Err(Error::malformed(ANSWER, format!("{} messages where {} are due", answers.len(), self.parts())));
-        }
-        let mut output = vec![0; self.output_len()];
-        for (part, answer) in answers.iter().enumerate() {
-            self.decrypt_part(key, part, answer, &mut output)?;
-        }
-        Ok(output)
+    /// As [`Decryption::take`] and [`Decryption::finish`].
+    pub fn decrypt(&self, key: &SecretKey, answers: &[impl AsRef<[u8]>]) -> Result<Vec<u64>> {
+        let mut decryption = self.decryption(key)?;
+        answers.iter().try_for_each(|answer| decryption.take(answer.as_ref()))?;
+        decryption.finish()
     }
 
     fn check_client(&self, key: &SecretKey) -> Result<()> {
         if key.params() == &self.params { Ok(()) } else { Err(Error::Mismatch { what: "keys", of: "parameters" }) }
+    }
+}
+
+/// The client's side of a batch whose queries are on their way: answers are decrypted as they come, in any order, and none is
+/// kept.
+pub struct Decryption<'a> {
+    plan: &'a LinearPlan,
+    key: &'a SecretKey,
+    /// By part, then by message of a part.
+    received: Vec<bool>,
+    missing: usize,
+    output: Vec<u64>,
+}
+
+impl Decryption<'_> {
+    /// Messages that have not come yet.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        self.missing
+    }
+
+    /// Decrypts one answer, of at most [`LinearPlan::longest_answer_bytes`].
+    ///
+    /// # Errors
+    /// If it is not one to this client's queries, or came before: wrong length, place, plan or key, padding, or noise that no
+    /// honest answer has.
+    pub fn take(&mut self, answer: &[u8]) -> Result<()> {
+        let (plan, key) = (self.plan, self.key);
+        let rest = Header { plan: plan.tag(), key: key.id() }.check(ANSWER, answer)?;
+        let (AnswerPlace { part, first }, mut rest) = AnswerPlace::take(ANSWER, rest)?;
+        let filters = plan.counts.filters;
+        if part >= plan.parts() || first >= filters || !first.is_multiple_of(ANSWERS) {
+            return Err(Error::malformed(ANSWER, format!("there is no polynomial {first} of part {part}")));
+        }
+        wire::check_len(ANSWER, answer.len(), plan.answer_bytes(part, first))?;
+        let slot = &mut self.received[part * filters.div_ceil(ANSWERS) + first / ANSWERS];
+        if std::mem::replace(slot, true) {
+            return Err(Error::malformed(ANSWER, format!("polynomial {first} of part {part} came before")));
+        }
+        let (n, format, kernel) = (plan.params.n(), plan.params.answer(), plan.params.kernel());
+        let a_bytes = Wide::bytes(n, format.a_bits);
+        for block in first..(first + ANSWERS).min(filters) {
+            let count = plan.outputs_of(part, block);
+            let (a, tail) = rest.split_at(a_bytes);
+            let (b, tail) = tail.split_at(Wide::bytes(count, format.b_bits));
+            rest = tail;
+            let a = Wide::take(kernel, ANSWER, a, n, format.a_bits)?;
+            let b = Wide::take(kernel, ANSWER, b, count, format.b_bits)?;
+            let worst = Phase::new(key, &a).decode(&b, &plan.outputs(part, block), &mut self.output);
+            if worst > format.limit {
+                return Err(Error::malformed(
+                    ANSWER,
+                    format!("noise of {worst} units where an honest answer has at most {}", format.limit),
+                ));
+            }
+        }
+        self.missing -= 1;
+        Ok(())
+    }
+
+    /// The client's share of the output tensor, modulo t.
+    ///
+    /// # Errors
+    /// If messages are missing.
+    pub fn finish(self) -> Result<Vec<u64>> {
+        match self.missing {
+            0 => Ok(self.output),
+            missing => Err(Error::malformed(ANSWER, format!("{missing} messages are missing"))),
+        }
     }
 }
 

@@ -27,9 +27,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! To stream, use [`LinearPlan::encrypt_part`], [`LinearPlan::answer_part`] and [`LinearPlan::decrypt_part`] for each of
-//! [`LinearPlan::parts`]. Sizes of messages are known beforehand: [`LinearPlan::query_bytes`],
-//! [`LinearPlan::answer_bytes`], [`LinearPlan::cost`].
+//! To stream, use [`LinearPlan::encrypt_part`] for each of [`LinearPlan::parts`], [`LinearPlan::answering`] and
+//! [`LinearPlan::decryption`]. Sizes of messages are known beforehand: [`LinearPlan::query_bytes`],
+//! [`LinearPlan::answer_messages`], [`LinearPlan::cost`].
 //!
 //! **Security.** Semi-honest parties; 128 bits classical (Homomorphic Encryption Standard); answers hide the weights up to a
 //! statistical distance of 2^-40 or less for each revealed coefficient. [`noise`] derives both correctness and
@@ -38,6 +38,7 @@
 //! `SI_NO_SIMD=1` in the environment when [`Params`] are made selects scalar kernels (transforms and products; the `aes` crate
 //! keeps its hardware instructions). Results are the same bit for bit.
 
+mod ahead;
 mod client;
 mod encrypt;
 mod error;
@@ -53,12 +54,15 @@ mod plain;
 mod plan;
 mod poly;
 mod prg;
+mod seal;
 mod server;
 pub mod slots;
 mod vector;
 mod weights;
 mod wire;
 
+pub use ahead::{LayerAhead, WeightsAhead};
+pub use client::Decryption;
 pub use error::{Error, Result};
 pub use keys::{PublicKey, SecretKey, generate_keys};
 pub use layer::Layer;
@@ -67,4 +71,5 @@ pub use mac::Products;
 pub use params::{AnswerFormat, Params, PrimeChain, STATISTICAL_BITS};
 pub use plain::PlainModulus;
 pub use plan::{Cost, CostWeights, LinearPlan, Window};
-pub use weights::EncodedWeights;
+pub use server::Answering;
+pub use weights::{EncodedWeights, PlainWeights};

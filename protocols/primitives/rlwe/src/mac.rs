@@ -21,7 +21,8 @@ pub(crate) const LANES: usize = 32;
 /// Polynomials stored together, so that each write fills whole cache lines of one page. *Local.*
 pub(crate) const TOGETHER: usize = 8;
 
-/// Answers computed in one pass over the ciphertexts. *Local*: their sums wait for the inverse transform.
+/// Answers computed in one pass over the ciphertexts, and sent in one message: their sums wait for the inverse transform.
+/// *Agreement.*
 pub(crate) const ANSWERS: usize = 8;
 
 /// The ciphertexts of a part at the roots, blocked: `[prime][block][ciphertext][a, b][lane]`.
@@ -31,6 +32,7 @@ pub(crate) struct Ciphertexts {
 }
 
 /// Weight polynomials of up to [`ANSWERS`] answers at the roots, blocked: `[prime][block][answer][ciphertext][lane]`.
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Weights {
     words: Vec<u64>,
     answers: usize,

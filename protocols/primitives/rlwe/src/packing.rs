@@ -48,7 +48,7 @@ impl LinearPlan {
 
     /// The group of channels that part `part` belongs to.
     pub(crate) fn group_of(&self, part: usize) -> usize {
-        self.part(part).group
+        part / (self.counts.images * self.counts.rows * self.counts.cols)
     }
 
     fn phases(&self) -> usize {

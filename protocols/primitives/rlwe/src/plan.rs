@@ -1,9 +1,10 @@
 //! How a layer is cut into ciphertexts: the window, chosen by a cost model, and the exact cost of the choice.
 
 use crate::layer::{Axis, Layer};
+use crate::mac::ANSWERS;
 use crate::ntt::SHORTEST;
 use crate::params::{self, Params};
-use crate::wire::{Header, Wide};
+use crate::wire::{AnswerPlace, Header, Wide};
 use crate::{Error, Result};
 
 /// What the choice of a window weighs against each other. *Agreement*: both parties must use the same numbers, since both
@@ -65,7 +66,7 @@ pub struct Window {
 /// What a plan costs over the whole batch, exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Messages each way: see [`LinearPlan::parts`].
+    /// Queries: see [`LinearPlan::parts`].
     pub parts: usize,
     /// Query ciphertexts.
     pub ciphertexts_up: usize,
@@ -86,7 +87,7 @@ pub struct Cost {
 /// A linear layer cut into ciphertexts. Both parties construct the same from public data.
 ///
 /// The layer is processed in *parts*, each a group of images, a tile of the output and a group of channels: one query
-/// message up and one answer message down per part, in any order.
+/// message up per part, one answer message down per part and up to 8 answer polynomials, in any order.
 #[derive(Clone, Debug)]
 pub struct LinearPlan {
     pub(crate) params: Params,
@@ -235,7 +236,7 @@ impl LinearPlan {
         self.cost
     }
 
-    /// Number of parts: messages each way.
+    /// Number of parts: messages up.
     #[must_use]
     pub fn parts(&self) -> usize {
         self.layer.groups * self.counts.images * self.counts.rows * self.counts.cols
@@ -265,16 +266,28 @@ impl LinearPlan {
         Header::BYTES + 32 + self.counts.channels * self.params.poly_bytes()
     }
 
-    /// Bytes of the answer to part `part`: parts at the edges return fewer coefficients.
+    /// Bytes of each answer message: one for each part and up to 8 of its answer polynomials. Parts at the edges return
+    /// fewer coefficients.
+    pub fn answer_messages(&self) -> impl Iterator<Item = usize> {
+        let firsts = move || (0..self.counts.filters).step_by(ANSWERS);
+        (0..self.parts()).flat_map(move |part| firsts().map(move |first| self.answer_bytes(part, first)))
+    }
+
+    /// Bytes of the longest answer message.
     #[must_use]
-    pub fn answer_bytes(&self, part: usize) -> usize {
+    pub fn longest_answer_bytes(&self) -> usize {
+        self.answer_messages().max().unwrap_or(0)
+    }
+
+    /// Bytes of the message with answer polynomials `first` and following of part `part`.
+    pub(crate) fn answer_bytes(&self, part: usize, first: usize) -> usize {
         let format = self.params.answer();
-        let polys: usize = (0..self.counts.filters)
+        let polys: usize = (first..(first + ANSWERS).min(self.counts.filters))
             .map(|block| {
                 Wide::bytes(self.params.n(), format.a_bits) + Wide::bytes(self.outputs_of(part, block), format.b_bits)
             })
             .sum();
-        Header::BYTES + polys
+        Header::BYTES + AnswerPlace::BYTES + polys
     }
 
     /// Differs for different plans: catches parties that disagree.
@@ -290,7 +303,7 @@ impl LinearPlan {
             ciphertexts_up: parts * k.channels,
             ciphertexts_down: parts * k.filters,
             bytes_up: parts * self.query_bytes(),
-            bytes_down: (0..parts).map(|p| self.answer_bytes(p)).sum(),
+            bytes_down: self.answer_messages().sum(),
             products: parts * k.channels * k.filters,
             weight_polys,
             weight_bytes: weight_polys * self.params.n() * self.params.primes() * 8,

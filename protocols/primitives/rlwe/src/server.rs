@@ -2,20 +2,19 @@
 //! share of the result. Security argument: [`crate::noise`].
 
 use rand::CryptoRng;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
+use crate::ahead::WeightsAhead;
 use crate::client::check_len;
 use crate::encrypt;
 use crate::keys::PublicKey;
 use crate::mac::{self, Ciphertexts, Sum};
-use crate::packing::Run;
-use crate::params::Params;
 use crate::plan::LinearPlan;
-use crate::poly::{self, Coeff, Poly, Values};
+use crate::poly::{Poly, Values};
 use crate::prg::Prg;
-use crate::vector;
+use crate::seal::Sealing;
 use crate::weights::{EncodedWeights, SPAN};
-use crate::wire;
+use crate::wire::{self, AnswerPlace};
 use crate::{Error, Result};
 
 const QUERY: &str = "query";
@@ -29,12 +28,20 @@ struct Work {
     /// At the roots, in spans of as many as the weights come for.
     ciphertexts: Vec<Ciphertexts>,
     secrets: Prg,
-    answer: Vec<u8>,
+}
+
+/// The server's side of a batch: answers queries, a few parts or all at a time.
+pub struct Answering<'a> {
+    plan: &'a LinearPlan,
+    key: &'a PublicKey,
+    weights: &'a EncodedWeights,
+    ahead: Option<&'a WeightsAhead>,
+    share: Option<&'a [u64]>,
+    output: Vec<u64>,
 }
 
 impl LinearPlan {
-    /// Answers the query of part `part`: [`Self::answer_bytes`] bytes for the client, and the server's share of this part's
-    /// outputs written into `output` (the whole output tensor; other parts are left alone).
+    /// Begins to answer the queries of a batch.
     ///
     /// `share` is the server's share of the whole input, or `None` where the client holds the input itself. Afterwards the
     /// two parties' outputs add up to the convolution of the sum of their inputs, modulo t, exactly.
@@ -43,29 +50,24 @@ impl LinearPlan {
     /// 2^-`statistical_bits()` per returned coefficient, under RLWE; the server's share is uniform.
     ///
     /// # Errors
-    /// If the query is malformed, or share, output, weights or key belong to another layer.
-    ///
-    /// # Panics
-    /// If there is no such part.
-    #[expect(clippy::too_many_arguments, reason = "each is one thing, and a struct of them would be used once")]
-    pub fn answer_part(
-        &self,
-        key: &PublicKey,
-        weights: &EncodedWeights,
-        part: usize,
-        query: &[u8],
-        share: Option<&[u64]>,
-        output: &mut [u64],
-        rng: &mut impl CryptoRng,
-    ) -> Result<Vec<u8>> {
-        let mut answers = self.answer_parts(key, weights, part, &[query], share, output, rng)?;
-        Ok(answers.swap_remove(0))
+    /// If share, weights or key belong to another layer.
+    pub fn answering<'a>(
+        &'a self,
+        key: &'a PublicKey,
+        weights: &'a EncodedWeights,
+        share: Option<&'a [u64]>,
+    ) -> Result<Answering<'a>> {
+        self.check_server(key, weights)?;
+        if let Some(share) = share {
+            check_len("server's share of the input", share.len(), self.input_len())?;
+        }
+        Ok(Answering { plan: self, key, weights, ahead: None, share, output: vec![0; self.output_len()] })
     }
 
-    /// Answers to all parts in order, and the server's share of the output. Deferred weights are transformed once for all.
+    /// Answers to all queries, and the server's share of the output. Deferred weights are transformed once for all.
     ///
     /// # Errors
-    /// As [`Self::answer_part`], and if the number of queries is wrong.
+    /// As [`Self::answering`] and [`Answering::answer`], and if the number of queries is wrong.
     pub fn answer(
         &self,
         key: &PublicKey,
@@ -77,94 +79,14 @@ impl LinearPlan {
         if queries.len() != self.parts() {
             return Err(Error::malformed(QUERY, format!("{} messages where {} are due", queries.len(), self.parts())));
         }
-        let mut output = vec![0; self.output_len()];
-        let answers = self.answer_parts(key, weights, 0, queries, share, &mut output, rng)?;
-        Ok((answers, output))
+        let mut answering = self.answering(key, weights, share)?;
+        let mut answers = Vec::new();
+        answering.answer(0, queries, rng, |answer| {
+            answers.push(answer.to_vec());
+            Ok::<_, Error>(())
+        })?;
+        Ok((answers, answering.finish()))
     }
-
-    /// Answers to the queries of parts `first` and following, as many as are given: [`Self::answer_part`] for several, with
-    /// deferred weights transformed once for all of them.
-    ///
-    /// # Errors
-    /// As [`Self::answer_part`].
-    ///
-    /// # Panics
-    /// If there are no such parts.
-    #[expect(clippy::too_many_arguments, reason = "as for `answer_part`")]
-    pub fn answer_parts(
-        &self,
-        key: &PublicKey,
-        weights: &EncodedWeights,
-        first: usize,
-        queries: &[impl AsRef<[u8]>],
-        share: Option<&[u64]>,
-        output: &mut [u64],
-        rng: &mut impl CryptoRng,
-    ) -> Result<Vec<Vec<u8>>> {
-        assert!(first + queries.len() <= self.parts(), "{} parts from {first} of {}", queries.len(), self.parts());
-        self.check_server(key, weights)?;
-        check_len("server's share of the output", output.len(), self.output_len())?;
-        if let Some(share) = share {
-            check_len("server's share of the input", share.len(), self.input_len())?;
-        }
-        let params = &self.params;
-        let mut work = Vec::with_capacity(queries.len());
-        let span = weights.deferred().map_or(self.counts.channels, |_| SPAN);
-        for (part, query) in (first..).zip(queries) {
-            let mut ciphertexts: Vec<_> = (0..self.counts.channels)
-                .step_by(span)
-                .map(|first| Ciphertexts::new(params, span.min(self.counts.channels - first)))
-                .collect();
-            self.take_query(key, part, query.as_ref(), share, |i, a, b| {
-                ciphertexts[i / span].set(params, i % span, &a, &b)
-            })?;
-            let mut answer = Vec::with_capacity(self.answer_bytes(part));
-            key.header(self.tag()).put(&mut answer);
-            work.push(Work { part, ciphertexts, secrets: Prg::from_rng(rng), answer });
-        }
-        let (mut used, mut small) = (Vec::new(), Zeroizing::new(vec![0; params.n()]));
-        for same_group in work.chunk_by_mut(|a, b| self.group_of(a.part) == self.group_of(b.part)) {
-            let group = self.group_of(same_group[0].part);
-            if weights.deferred().is_some() {
-                // The sums of all parts wait until the weights of all ciphertexts were there.
-                let mut waiting: Vec<Vec<Sum>> = Vec::new();
-                self.for_each_chunk(weights, group, |first, block, chunk| {
-                    waiting.resize_with(same_group.len(), Vec::new);
-                    let sums = |w| if block == 0 { chunk.sums(params, &mut used) } else { w };
-                    let sums: Vec<_> = waiting.drain(..).map(sums).collect();
-                    let ciphertexts = same_group.iter().map(|w| &w.ciphertexts[block / SPAN]);
-                    let mut sums: Vec<_> = ciphertexts.zip(sums).collect();
-                    mac::multiply(params, chunk, &mut sums, block > 0);
-                    waiting.extend(sums.into_iter().map(|(_, sums)| sums));
-                    if block + chunk.count() == self.counts.channels {
-                        for (w, sums) in same_group.iter_mut().zip(waiting.drain(..)) {
-                            for (answer, sum) in (first..).zip(sums) {
-                                let runs = self.outputs(w.part, answer);
-                                used.push(seal(key, sum, &runs, &mut small, &mut w.secrets, output, &mut w.answer));
-                            }
-                        }
-                    }
-                });
-                continue;
-            }
-            self.for_each_chunk(weights, group, |first, _, chunk| {
-                for together in same_group.chunks_mut(PARTS) {
-                    let mut sums: Vec<_> =
-                        together.iter().map(|w| (&w.ciphertexts[0], chunk.sums(params, &mut used))).collect();
-                    mac::multiply(params, chunk, &mut sums, false);
-                    let sums: Vec<Vec<Sum>> = sums.into_iter().map(|(_, sums)| sums).collect();
-                    for (w, sums) in together.iter_mut().zip(sums) {
-                        for (block, sum) in (first..).zip(sums) {
-                            let runs = self.outputs(w.part, block);
-                            used.push(seal(key, sum, &runs, &mut small, &mut w.secrets, output, &mut w.answer));
-                        }
-                    }
-                }
-            });
-        }
-        Ok(work.into_iter().map(|w| w.answer).collect())
-    }
-
     fn check_server(&self, key: &PublicKey, weights: &EncodedWeights) -> Result<()> {
         if key.params() != &self.params {
             return Err(Error::Mismatch { what: "keys", of: "parameters" });
@@ -204,98 +126,90 @@ impl LinearPlan {
     }
 }
 
-/// Turns the sum of one answer polynomial into bytes: encryption of zero, mask, flooding, switch of moduli. The server's
-/// share (the mask) goes to `share`. Returns the memory of the sum; `small` is working space.
-fn seal(
-    key: &PublicKey,
-    sum: Sum,
-    runs: &[Run],
-    small: &mut [i64],
-    secrets: &mut Prg,
-    share: &mut [u64],
-    out: &mut Vec<u8>,
-) -> Sum {
-    let params = key.params();
-    let format = params.answer();
-    let (a, b) = rerandomise(key, sum, small, secrets, out);
-    let count = runs.iter().map(|r| r.len).sum();
-    let mut rows = Zeroizing::new(Vec::with_capacity(params.primes() * count));
-    for row in b.rows(params) {
-        runs.iter().for_each(|r| rows.extend_from_slice(&row[r.coefficients()]));
+impl<'a> Answering<'a> {
+    /// Takes deferred weights from a thread that transforms them ahead.
+    #[must_use]
+    pub fn ahead(self, ahead: Option<&'a WeightsAhead>) -> Self {
+        Self { ahead, ..self }
     }
-    // The server keeps the mask; the client's share is the result minus the mask.
-    let mut masks = Zeroizing::new(vec![0; count]);
-    params.plain().uniform(secrets, &mut masks);
-    let mut next = masks.iter_mut();
-    for element in runs.iter().flat_map(|r| r.elements()) {
-        if let Some(mask) = next.next() {
-            share[element] = *mask;
-            *mask = params.plain().neg(*mask);
+
+    /// Answers the queries of parts `first` and following, as many as are given, with deferred weights transformed once for
+    /// all of them. Messages for the client are handed to `send` as soon as they are made.
+    ///
+    /// # Errors
+    /// If a query is malformed, or `send` fails.
+    ///
+    /// # Panics
+    /// If there are no such parts.
+    pub fn answer<E: From<Error>>(
+        &mut self,
+        first: usize,
+        queries: &[impl AsRef<[u8]>],
+        rng: &mut impl CryptoRng,
+        mut send: impl FnMut(&[u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let plan = self.plan;
+        assert!(first + queries.len() <= plan.parts(), "{} parts from {first} of {}", queries.len(), plan.parts());
+        let params = &plan.params;
+        let mut work = Vec::with_capacity(queries.len());
+        let span = self.weights.deferred().map_or(plan.counts.channels, |_| SPAN);
+        for (part, query) in (first..).zip(queries) {
+            let mut ciphertexts: Vec<_> = (0..plan.counts.channels)
+                .step_by(span)
+                .map(|first| Ciphertexts::new(params, span.min(plan.counts.channels - first)))
+                .collect();
+            plan.take_query(self.key, part, query.as_ref(), self.share, |i, a, b| {
+                ciphertexts[i / span].set(params, i % span, &a, &b)
+            })?;
+            work.push(Work { part, ciphertexts, secrets: Prg::from_rng(rng) });
         }
+        let mut used = Vec::new();
+        let mut sealing = Sealing::new(plan, self.key);
+        for same_group in work.chunk_by_mut(|a, b| plan.group_of(a.part) == plan.group_of(b.part)) {
+            let group = plan.group_of(same_group[0].part);
+            let output = &mut self.output;
+            if self.weights.deferred().is_some() {
+                // The sums of all parts wait until the weights of all ciphertexts were there.
+                let mut waiting: Vec<Vec<Sum>> = Vec::new();
+                plan.for_each_chunk(self.weights, self.ahead, group, |first, block, chunk| {
+                    waiting.resize_with(same_group.len(), Vec::new);
+                    let sums = |w| if block == 0 { chunk.sums(params, &mut used) } else { w };
+                    let sums: Vec<_> = waiting.drain(..).map(sums).collect();
+                    let ciphertexts = same_group.iter().map(|w| &w.ciphertexts[block / SPAN]);
+                    let mut sums: Vec<_> = ciphertexts.zip(sums).collect();
+                    mac::multiply(params, chunk, &mut sums, block > 0);
+                    waiting.extend(sums.into_iter().map(|(_, sums)| sums));
+                    if block + chunk.count() == plan.counts.channels {
+                        for (w, sums) in same_group.iter_mut().zip(waiting.drain(..)) {
+                            let place = AnswerPlace { part: w.part, first };
+                            send(sealing.message(place, sums, &mut w.secrets, output, &mut used))?;
+                        }
+                    }
+                    Ok::<_, E>(())
+                })?;
+                continue;
+            }
+            plan.for_each_chunk(self.weights, None, group, |first, _, chunk| {
+                for together in same_group.chunks_mut(PARTS) {
+                    let mut sums: Vec<_> =
+                        together.iter().map(|w| (&w.ciphertexts[0], chunk.sums(params, &mut used))).collect();
+                    mac::multiply(params, chunk, &mut sums, false);
+                    let sums: Vec<Vec<Sum>> = sums.into_iter().map(|(_, sums)| sums).collect();
+                    for (w, sums) in together.iter_mut().zip(sums) {
+                        let place = AnswerPlace { part: w.part, first };
+                        send(sealing.message(place, sums, &mut w.secrets, output, &mut used))?;
+                    }
+                }
+                Ok::<_, E>(())
+            })?;
+        }
+        Ok(())
     }
-    poly::add_encoded(params, &masks, rows.chunks_exact_mut(count));
-    add_flooding(params, secrets, rows.chunks_exact_mut(count));
-    let answer = encrypt::switch(params, rows.chunks_exact(count), format.b_bits);
-    answer.put(params.kernel(), format.b_bits, out);
-    Sum { a: a.recycle(), b: b.recycle() }
-}
 
-/// The first half of sealing: adds an encryption of zero and writes the a-part. Returns both parts, of which b is not yet
-/// masked.
-pub(crate) fn rerandomise(
-    key: &PublicKey,
-    mut sum: Sum,
-    small: &mut [i64],
-    secrets: &mut Prg,
-    out: &mut Vec<u8>,
-) -> (Poly<Coeff>, Poly<Coeff>) {
-    let params = key.params();
-    let a_bits = params.answer().a_bits;
-    secrets.ternary(small);
-    let mut v = Poly::<Coeff>::zero(params);
-    v.set_small(params, small);
-    let mut v: Poly<Values> = v.into_values(params);
-    sum.a.mul_accumulate(params, key.p1(), &v);
-    sum.b.mul_accumulate(params, key.p0(), &v);
-    v.zeroize();
-
-    let mut a = sum.a.into_coeff(params);
-    secrets.errors(params.kernel(), small);
-    a.add_small(params, small);
-    encrypt::switch(params, a.rows(params), a_bits).put(params.kernel(), a_bits, out);
-    (a, sum.b.into_coeff(params))
-}
-
-/// Adds uniform numbers of [-2^flood_bits, 2^flood_bits) to rows of residues, one row for each prime.
-///
-/// A number is drawn in two parts, 32 low bits and the rest, which multiplies 2^32; both are below every prime.
-fn add_flooding<'a>(params: &Params, secrets: &mut Prg, rows: impl Iterator<Item = &'a mut [u64]>) {
-    let rest_bits = params.answer().flood_bits + 1 - 32;
-    let [mut low, mut rest, mut product] = [(); 3].map(|()| Zeroizing::new(Vec::new()));
-    for (limb, row) in params.limbs().iter().zip(rows) {
-        if low.is_empty() {
-            for part in [&mut low, &mut rest, &mut product] {
-                part.resize(row.len(), 0);
-            }
-            secrets.fill(&mut low);
-            // One word is enough for both parts of up to 64 bits.
-            if rest_bits <= 32 {
-                rest.copy_from_slice(&low);
-                rest.iter_mut().for_each(|x| *x >>= 64 - rest_bits);
-            } else {
-                secrets.fill(&mut rest);
-                rest.iter_mut().for_each(|x| *x >>= 64 - rest_bits);
-            }
-            low.iter_mut().for_each(|x| *x &= u64::from(u32::MAX));
-        }
-        let m = limb.modulus;
-        let upper = m.constant(1 << 32);
-        if rest_bits <= 52 {
-            vector::mul_const(params.kernel(), m, &rest, upper, &mut product);
-        } else {
-            product.iter_mut().zip(&*rest).for_each(|(product, &x)| *product = m.mul_const(x, upper));
-        }
-        vector::add_flooding(params.kernel(), m, row, &low, &product, limb.flood_offset);
+    /// The server's share of the output tensor, modulo t; zeros for parts that were not answered.
+    #[must_use]
+    pub fn finish(self) -> Vec<u64> {
+        self.output
     }
 }
 
@@ -306,7 +220,10 @@ mod tests {
     use crate::keys::generate_keys;
     use crate::layer::Layer;
     use crate::noise;
+    use crate::packing::Run;
+    use crate::params::Params;
     use crate::plan::CostWeights;
+    use crate::poly::Coeff;
     use crate::wire::Wide;
     use rand::SeedableRng;
     use rand_chacha::ChaCha20Rng;
@@ -332,12 +249,14 @@ mod tests {
         let mut ciphertexts = Ciphertexts::new(&params, plan.counts.channels);
         plan.take_query(&public, 0, &queries[0], Some(&server), |i, a, b| ciphertexts.set(&params, i, &a, &b)).unwrap();
         let mut sums: Vec<Sum> = Vec::new();
-        plan.for_each_chunk(&encoded, 0, |_, _, chunk| {
+        plan.for_each_chunk(&encoded, None, 0, |_, _, chunk| {
             let mut parts = [(&ciphertexts, chunk.sums(&params, &mut Vec::new()))];
             mac::multiply(&params, chunk, &mut parts, false);
             let [(_, more)] = parts;
             sums.extend(more);
-        });
+            Ok::<_, Error>(())
+        })
+        .unwrap();
         let bound = noise::deviation(&params, encoded.norm());
         let (mut squares, mut count, mut greatest) = (0.0, 0.0, 0f64);
         for (block, sum) in sums.into_iter().enumerate() {
@@ -367,7 +286,7 @@ mod tests {
 
         let (answers, _) = plan.answer(&public, &encoded, &queries, Some(&server), &mut rng).unwrap();
         let format = params.answer();
-        let rest = &answers[0][crate::wire::Header::BYTES..];
+        let rest = &answers[0][crate::wire::Header::BYTES + AnswerPlace::BYTES..];
         let (a, rest) = rest.split_at(Wide::bytes(params.n(), format.a_bits));
         let (runs, count0) = (plan.outputs(0, 0), plan.outputs_of(0, 0));
         let kernel = params.kernel();

@@ -1,5 +1,8 @@
 //! The server's weights, ready to be multiplied.
 
+use std::sync::Arc;
+
+use crate::ahead::WeightsAhead;
 use crate::mac::{ANSWERS, TOGETHER, Weights};
 use crate::noise;
 use crate::plan::LinearPlan;
@@ -19,7 +22,20 @@ enum Source {
     /// For each group of channels, its answers in chunks: transformed once and kept.
     Ready(Vec<Vec<Weights>>),
     /// The plain weights: transformed at each use.
-    Deferred(Vec<i64>),
+    Deferred(PlainWeights),
+}
+
+/// Signed weights (out channel, in channel / groups, row, column), shared with their owner: see
+/// [`LinearPlan::defer_shared_weights`].
+pub type PlainWeights = Arc<dyn AsRef<[i64]> + Send + Sync>;
+
+/// Which deferred weights are transformed together: for up to [`ANSWERS`] answers from `first` and [`SPAN`] ciphertexts from
+/// `block` of a group of channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChunkPlace {
+    pub(crate) group: usize,
+    pub(crate) first: usize,
+    pub(crate) block: usize,
 }
 
 /// Deferred weights are transformed for so many ciphertexts and [`ANSWERS`] answers at a time, 4 MiB at N = 4096, to be used
@@ -54,7 +70,7 @@ impl EncodedWeights {
     /// The plain weights, if they are transformed at each use.
     pub(crate) fn deferred(&self) -> Option<&[i64]> {
         match &self.source {
-            Source::Deferred(plain) => Some(plain),
+            Source::Deferred(plain) => Some((**plain).as_ref()),
             Source::Ready(_) => None,
         }
     }
@@ -71,7 +87,7 @@ impl LinearPlan {
         let chunk = |group, first: usize| {
             let answers = ANSWERS.min(self.counts.filters - first);
             let mut chunk = Weights::new(&self.params, answers, self.counts.channels);
-            self.fill_chunk(group, first, 0, weights, &mut chunk);
+            self.fill_chunk(ChunkPlace { group, first, block: 0 }, weights, &mut chunk);
             chunk
         };
         let group = |group| (0..self.counts.filters).step_by(ANSWERS).map(|first| chunk(group, first)).collect();
@@ -80,12 +96,21 @@ impl LinearPlan {
     }
 
     /// As [`Self::encode_weights`], but keeps the weights as they are and transforms them at each use, a few at a time and while
-    /// they are in the cache. [`Self::answer`] does that once for the whole batch: less work in all than writing large
-    /// weights to memory and reading them again, and no memory. [`Self::answer_part`] does it for each part.
+    /// they are in the cache, once for all queries that are answered together: less work in all than writing large weights to
+    /// memory and reading them again, and no memory.
     ///
     /// # Errors
     /// As [`Self::encode_weights`].
     pub fn defer_weights(&self, weights: &[i64]) -> Result<EncodedWeights> {
+        self.defer_shared_weights(Arc::new(weights.to_vec()))
+    }
+
+    /// As [`Self::defer_weights`] without a copy.
+    ///
+    /// # Errors
+    /// As [`Self::encode_weights`].
+    pub fn defer_shared_weights(&self, shared: PlainWeights) -> Result<EncodedWeights> {
+        let weights = (*shared).as_ref();
         if weights.len() != self.weight_len() {
             return Err(Error::Length { what: "weights", got: weights.len(), want: self.weight_len() });
         }
@@ -98,39 +123,75 @@ impl LinearPlan {
             });
         }
         let statistical_bits = noise::statistical_bits(&self.params, norm);
-        Ok(EncodedWeights { plan: self.tag(), source: Source::Deferred(weights.to_vec()), norm, statistical_bits })
+        Ok(EncodedWeights { plan: self.tag(), source: Source::Deferred(shared), norm, statistical_bits })
     }
 
     /// Calls `f(first answer, first ciphertext, weights)` for all answers of a group of channels, a chunk at a time: answers in
     /// order, and for each all ciphertexts in order, [`SPAN`] at a time if the weights are deferred, else all at once.
-    pub(crate) fn for_each_chunk(
+    ///
+    /// Deferred weights come from `ahead` as far as it has them.
+    pub(crate) fn for_each_chunk<E>(
         &self,
         weights: &EncodedWeights,
+        ahead: Option<&WeightsAhead>,
         group: usize,
-        mut f: impl FnMut(usize, usize, &Weights),
-    ) {
+        mut f: impl FnMut(usize, usize, &Weights) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
         match &weights.source {
             Source::Ready(groups) => {
                 for (first, chunk) in (0..).step_by(ANSWERS).zip(&groups[group]) {
-                    f(first, 0, chunk);
+                    f(first, 0, chunk)?;
                 }
             }
             Source::Deferred(plain) => {
-                let mut chunk =
-                    Weights::new(&self.params, ANSWERS.min(self.counts.filters), SPAN.min(self.counts.channels));
-                for first in (0..self.counts.filters).step_by(ANSWERS) {
-                    for block in (0..self.counts.channels).step_by(SPAN) {
-                        let answers = ANSWERS.min(self.counts.filters - first);
-                        chunk.resize(&self.params, answers, SPAN.min(self.counts.channels - block));
-                        self.fill_chunk(group, first, block, plain, &mut chunk);
-                        f(first, block, &chunk);
+                let mut own = Weights::new(&self.params, 0, 0);
+                for place in self.group_places(group) {
+                    if let Some((ahead, chunk)) = ahead.and_then(|a| Some((a, a.take(weights, place)?))) {
+                        f(place.first, place.block, &chunk)?;
+                        ahead.give_back(chunk);
+                    } else {
+                        self.fill_deferred(place, (**plain).as_ref(), &mut own);
+                        f(place.first, place.block, &own)?;
                     }
                 }
             }
         }
+        Ok(())
     }
 
-    fn fill_chunk(&self, group: usize, first: usize, first_block: usize, weights: &[i64], chunk: &mut Weights) {
+    /// The chunks of deferred weights of a group of channels, in the order of their use.
+    fn group_places(&self, group: usize) -> impl Iterator<Item = ChunkPlace> + use<> {
+        let (filters, channels) = (self.counts.filters, self.counts.channels);
+        (0..filters)
+            .step_by(ANSWERS)
+            .flat_map(move |first| (0..channels).step_by(SPAN).map(move |block| ChunkPlace { group, first, block }))
+    }
+
+    /// The chunks of deferred weights, in the order of their use, if `together` queries are answered at a time.
+    pub(crate) fn chunk_places(&self, together: usize) -> Vec<ChunkPlace> {
+        let mut places = Vec::new();
+        for first in (0..self.parts()).step_by(together.max(1)) {
+            let last = (first + together.max(1)).min(self.parts()) - 1;
+            (self.group_of(first)..=self.group_of(last)).for_each(|group| places.extend(self.group_places(group)));
+        }
+        places
+    }
+
+    /// The chunk of deferred weights at a place.
+    pub(crate) fn transform_chunk(&self, weights: &EncodedWeights, place: ChunkPlace, chunk: &mut Weights) {
+        if let Source::Deferred(plain) = &weights.source {
+            self.fill_deferred(place, (**plain).as_ref(), chunk);
+        }
+    }
+
+    fn fill_deferred(&self, place: ChunkPlace, weights: &[i64], chunk: &mut Weights) {
+        let answers = ANSWERS.min(self.counts.filters - place.first);
+        chunk.resize(&self.params, answers, SPAN.min(self.counts.channels - place.block));
+        self.fill_chunk(place, weights, chunk);
+    }
+
+    fn fill_chunk(&self, place: ChunkPlace, weights: &[i64], chunk: &mut Weights) {
+        let ChunkPlace { group, first, block: first_block } = place;
         let mut small = Vec::new();
         let mut polys: Vec<Poly<Values>> = Vec::new();
         for answer in 0..chunk.answers() {

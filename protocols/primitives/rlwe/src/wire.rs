@@ -126,6 +126,34 @@ impl Header {
     }
 }
 
+/// What follows the header of an answer: the part, and the first of its answer polynomials in the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AnswerPlace {
+    pub(crate) part: usize,
+    pub(crate) first: usize,
+}
+
+impl AnswerPlace {
+    pub(crate) const BYTES: usize = 8;
+
+    pub(crate) fn put(self, out: &mut Vec<u8>) {
+        // Both are numbers of ciphertexts, of which there are fewer than 2^32: a tensor has at most 2^34 elements.
+        out.extend_from_slice(&(self.part as u32).to_le_bytes());
+        out.extend_from_slice(&(self.first as u32).to_le_bytes());
+    }
+
+    /// The place and what follows it.
+    pub(crate) fn take<'a>(what: &'static str, bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
+        let Some(([part, first], rest)) = bytes.split_first_chunk::<8>().map(|(head, rest)| {
+            let word = |i: usize| u32::from_le_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]) as usize;
+            ([word(0), word(4)], rest)
+        }) else {
+            return Err(Error::malformed(what, format!("{} bytes are too short for a place", bytes.len())));
+        };
+        Ok((Self { part, first }, rest))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,11 +3,13 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{conv, numbers, rng, weights};
 use rand_chacha::ChaCha20Rng;
 use si_rlwe::{
-    CostWeights, EncodedWeights, Error, Layer, LinearPlan, Params, PlainModulus, PrimeChain, PublicKey, SecretKey,
-    generate_keys,
+    CostWeights, EncodedWeights, Error, Layer, LayerAhead, LinearPlan, Params, PlainModulus, PrimeChain, PublicKey,
+    SecretKey, WeightsAhead, generate_keys,
 };
 
 struct Run {
@@ -34,13 +36,14 @@ impl Run {
     }
 
     fn answer(&mut self, query: &[u8]) -> Result<Vec<u8>, Error> {
-        let mut out = vec![0; self.plan.output_len()];
-        self.plan.answer_part(&self.public, &self.weights, 0, query, Some(&self.share), &mut out, &mut self.rng)
+        assert!(self.plan.parts() == 1 && self.plan.answer_messages().count() == 1);
+        let (mut answers, _) =
+            self.plan.answer(&self.public, &self.weights, &[query], Some(&self.share), &mut self.rng)?;
+        Ok(answers.swap_remove(0))
     }
 
     fn decrypt(&self, answer: &[u8]) -> Result<Vec<u64>, Error> {
-        let mut out = vec![0; self.plan.output_len()];
-        self.plan.decrypt_part(&self.secret, 0, answer, &mut out).map(|()| out)
+        self.plan.decrypt(&self.secret, &[answer])
     }
 }
 
@@ -87,10 +90,10 @@ fn answers_that_are_not_the_plan_s_are_refused() {
     let query = r.query();
     let good = r.answer(&query).unwrap();
     let result = r.decrypt(&good).unwrap();
-    for len in [0, 1, 15, 16, good.len() - 1] {
+    for len in [0, 1, 15, 16, 23, 24, good.len() - 1] {
         assert!(is_malformed(&r.decrypt(&good[..len]), "bytes"));
     }
-    for (at, why) in [(0, "another layer"), (8, "another key")] {
+    for (at, why) in [(0, "another layer"), (8, "another key"), (16, "of part 1"), (20, "polynomial 1 of")] {
         let mut bad = good.clone();
         bad[at] ^= 1;
         assert!(is_malformed(&r.decrypt(&bad), why));
@@ -98,7 +101,7 @@ fn answers_that_are_not_the_plan_s_are_refused() {
     // Bit 9 of a coefficient of a, flipped, moves results by half a step: more than any honest noise. (Higher bits move
     // them by whole steps, which nothing in this layer can see.)
     let mut bad = good.clone();
-    bad[16 + 1] ^= 0x02;
+    bad[24 + 1] ^= 0x02;
     assert!(is_malformed(&r.decrypt(&bad), "noise"));
 
     // An answer under another key, made to look like ours: its noise gives it away.
@@ -109,6 +112,7 @@ fn answers_that_are_not_the_plan_s_are_refused() {
     forged[8..16].copy_from_slice(&good[8..16]);
     assert!(is_malformed(&r.decrypt(&forged), "noise"));
     assert_eq!(r.decrypt(&good).unwrap(), result);
+    assert!(is_malformed(&r.plan.decrypt(&r.secret, &[&good, &good]), "came before"));
 }
 
 #[test]
@@ -123,8 +127,10 @@ fn random_bytes_never_panic() {
         let mut query = noise(r.plan.query_bytes());
         query[..16].copy_from_slice(&header);
         assert!(matches!(r.answer(&query), Ok(_) | Err(Error::Malformed { .. })));
-        let mut answer = noise(r.plan.answer_bytes(0));
+        let mut answer = noise(r.plan.longest_answer_bytes());
         answer[..16].copy_from_slice(&header);
+        assert!(matches!(r.decrypt(&answer), Err(Error::Malformed { .. })));
+        answer[16..24].fill(0);
         assert!(matches!(r.decrypt(&answer), Ok(_) | Err(Error::Malformed { .. })));
         assert!(PublicKey::decode(&params, &noise(PublicKey::encoded_bytes(&params))).is_err());
     }
@@ -157,7 +163,7 @@ fn a_caller_s_mistakes_are_named() {
         r.plan.answer(&r.public, &r.weights, &[[0u8; 0]; 0], None, &mut r.rng),
         Err(Error::Malformed { .. })
     ));
-    assert!(matches!(r.plan.decrypt(&r.secret, &[]), Err(Error::Malformed { .. })));
+    assert!(matches!(r.plan.decrypt(&r.secret, &[[0u8; 0]; 0]), Err(Error::Malformed { .. })));
     let other = run(&Params::for_ring(36).unwrap(), &Layer::fully_connected(1, 20, 5), 3);
     assert!(matches!(
         r.plan.encrypt_part(&other.secret, 0, &r.share, &mut r.rng),
@@ -220,14 +226,35 @@ fn parts_batches_and_deferred_weights_give_the_same_bytes() {
     let (batch, output) = r.plan.answer(&r.public, &r.weights, &queries, Some(&r.share), &mut rng(8)).unwrap();
     let (lazy, same) = r.plan.answer(&r.public, &deferred, &queries, Some(&r.share), &mut rng(8)).unwrap();
     assert!(batch == lazy && output == same);
-    let mut single = vec![0; output.len()];
-    let mut rng = rng(8);
-    for (part, query) in queries.iter().enumerate() {
-        let answer =
-            r.plan.answer_part(&r.public, &deferred, part, query, Some(&r.share), &mut single, &mut rng).unwrap();
-        assert!(answer == batch[part]);
+    // A part at a time, and with a thread that transforms ahead, for all at once and for a few parts.
+    let deferred = Arc::new(deferred);
+    for (together, most_bytes) in [(1, 0), (3, 1 << 30), (queries.len(), 0)] {
+        let layer = LayerAhead { plan: r.plan.clone(), weights: Arc::clone(&deferred), together };
+        let ahead = WeightsAhead::spawn(vec![layer], most_bytes).unwrap();
+        let mut answering =
+            r.plan.answering(&r.public, &deferred, Some(&r.share)).unwrap().ahead((together > 1).then_some(&ahead));
+        let (mut rng, mut answers) = (rng(8), Vec::new());
+        for (first, queries) in (0..).step_by(together).zip(queries.chunks(together)) {
+            let send = |answer: &[u8]| {
+                answers.push(answer.to_vec());
+                Ok::<_, Error>(())
+            };
+            answering.answer(first, queries, &mut rng, send).unwrap();
+        }
+        assert!(answering.finish() == output && sorted(&answers) == sorted(&batch), "{together}");
+        assert_eq!(sum_of_shares(&r, &answers, &output), sum_of_shares(&r, &batch, &output));
+        assert_eq!(ahead.expects(&deferred), together == 1);
     }
-    assert!(single == output);
+}
+
+fn sorted(answers: &[Vec<u8>]) -> Vec<&[u8]> {
+    let mut sorted: Vec<&[u8]> = answers.iter().map(Vec::as_slice).collect();
+    sorted.sort_unstable();
+    sorted
+}
+
+fn sum_of_shares(r: &Run, answers: &[Vec<u8>], server: &[u64]) -> Vec<u64> {
+    r.plan.decrypt(&r.secret, answers).unwrap().iter().zip(server).map(|(a, b)| a.wrapping_add(*b)).collect()
 }
 
 /// Communication must not change unseen: the digest of everything sent, with fixed seeds.
@@ -246,14 +273,12 @@ fn the_bytes_of_a_run_are_pinned() {
         let mut r = run(&params, &layer, 11);
         let mut hasher = blake3::Hasher::new();
         hasher.update(&r.public.encode());
-        for part in 0..r.plan.parts() {
-            let query = r.plan.encrypt_part(&r.secret, part, &r.share, &mut r.rng).unwrap();
-            let mut out = vec![0; r.plan.output_len()];
-            let answer =
-                r.plan.answer_part(&r.public, &r.weights, part, &query, Some(&r.share), &mut out, &mut r.rng).unwrap();
-            hasher.update(&query).update(&answer);
+        let queries = r.plan.encrypt(&r.secret, &r.share, &mut r.rng).unwrap();
+        let (answers, _) = r.plan.answer(&r.public, &r.weights, &queries, Some(&r.share), &mut r.rng).unwrap();
+        for message in queries.iter().chain(&answers) {
+            hasher.update(message);
         }
         seen.push(hasher.finalize().to_hex()[..16].to_owned());
     }
-    assert_eq!(seen, ["167255a57dc46b87", "0e14eb251bb04e99", "0cddf18be00e122d", "288af441c58feadf"]);
+    assert_eq!(seen, ["323c887155fc0352", "c8a5130b49bc376c", "4ee5990918b78790", "68e0ab6e6fccda63"]);
 }

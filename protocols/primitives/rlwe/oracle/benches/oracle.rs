@@ -45,10 +45,9 @@ fn oracle(c: &mut Criterion<CpuTime>) {
 
     let one = plan.encode_weights(&[1]).unwrap();
     let query = plan.encrypt_part(&secret, 0, &share, &mut rng).unwrap();
-    let mut out = vec![0; plan.output_len()];
-    let answer = plan.answer_part(&public, &one, 0, &query, None, &mut out, &mut rng).unwrap();
+    let (answers, _) = plan.answer(&public, &one, &[query], None, &mut rng).unwrap();
     group.bench_function("decrypt/ours", |b| {
-        b.iter(|| plan.decrypt_part(&secret, 0, black_box(&answer), &mut out).unwrap());
+        b.iter(|| plan.decrypt(&secret, black_box(&answers)).unwrap());
     });
     let fresh = fhe.encrypt(&share).unwrap();
     group.bench_function("decrypt/fhe", |b| b.iter(|| fhe.decrypt(black_box(&fresh)).unwrap()));

@@ -10,7 +10,7 @@ use crate::keys::PublicKey;
 use crate::mac::{self, Ciphertexts, Sum, TOGETHER, Weights};
 use crate::poly::{self, Poly};
 use crate::prg::Prg;
-use crate::server::rerandomise;
+use crate::seal::rerandomise;
 use crate::slots::galois::Rotation;
 use crate::slots::keys::{RotationKeys, SwitchKey};
 use crate::slots::mac::Constants;
