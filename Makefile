@@ -6,7 +6,7 @@ TARGET = $${CARGO_TARGET_DIR:-target}
 BENCH = $(TARGET)/release/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help needs test lint bench-rlwe-oracle build bench-smoke bench-lan bench-wan report fetch clean
+.PHONY: help needs test lint bench-rlwe-oracle build bench-smoke bench-lan bench-wan bench-fusion report fetch clean
 
 help: ## this list
 	@echo "Benchmarks of secure neural-network inference. Commands:"
@@ -40,12 +40,19 @@ build: needs ## the program: target/release/bench
 bench-smoke: build ## a tiny network over loopback: does everything run? (seconds)
 	$(BENCH) run smoke --records $(TARGET)/smoke
 
-bench-lan: build ## the MNIST network over an emulated LAN, then the report (minutes)
+bench-lan: build ## the MNIST network over an emulated LAN, Fusion in short, then the report (minutes)
 	$(BENCH) run mnist-lan
+	$(BENCH) run fusion-short
 	$(BENCH) report
 
 bench-wan: build ## the MNIST network over an emulated WAN, then the report (minutes)
 	$(BENCH) run mnist-wan
+	$(BENCH) report
+
+bench-fusion: build ## cheating servers, the accuracy test and the price of Fusion in full, then the report (an hour)
+	$(BENCH) run fusion-detection
+	$(BENCH) run fusion-accuracy
+	$(BENCH) run fusion-cost
 	$(BENCH) report
 
 report: build ## tables and figures from all records, and the headline tables in README.md

@@ -46,7 +46,8 @@ pub(crate) fn load(job: &Job, graph: &Graph) -> Result<Inputs> {
     Ok(Inputs { queries, public: PublicSamples { inputs, labels } })
 }
 
-fn split(images: &Array4<i64>) -> Vec<Array3<i64>> {
+/// The images one by one.
+pub(crate) fn split(images: &Array4<i64>) -> Vec<Array3<i64>> {
     images.outer_iter().map(|image| image.to_owned()).collect()
 }
 

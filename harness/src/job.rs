@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use si_api::Options;
 
-use crate::experiment::{Behaviour, FusionPlan};
+use crate::behaviour::Behaviour;
+use crate::experiment::FusionPlan;
 
 /// One repetition. Every party gets the same job; who it is comes from the command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,9 @@ pub(crate) struct Job {
     /// How the server behaves.
     #[serde(default)]
     pub(crate) server: Behaviour,
+    /// Of a cheating server's choices.
+    #[serde(default)]
+    pub(crate) seed: u64,
     /// Where the server listens and the client connects, unless the command line says otherwise; port 0 lets the
     /// system choose one.
     pub(crate) address: String,
@@ -66,6 +70,11 @@ pub(crate) struct PublicSample {
 }
 
 impl Job {
+    /// Inferences of the session.
+    pub(crate) fn inferences(&self) -> usize {
+        self.plan.as_ref().map_or(self.queries.len(), FusionPlan::inferences)
+    }
+
     /// Reads a job file.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 // The running half.
 mod agree;
+mod behaviour;
 mod cli;
 mod commands;
 mod cost;
@@ -19,6 +20,7 @@ mod progress;
 mod registry;
 mod row;
 mod spawn;
+mod trials;
 mod verify;
 
 // The reporting half.

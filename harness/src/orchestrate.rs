@@ -18,7 +18,7 @@ use crate::progress::{Progress, Task};
 use crate::record::{Folder, Method, Recorder, Status};
 use crate::row::{self, Facts};
 use crate::verify::{Oracle, Verdict};
-use crate::{machine, registry, spawn};
+use crate::{machine, registry, spawn, trials};
 
 /// Where records go unless the command line says otherwise.
 pub(crate) const RECORDS: &str = "results/records";
@@ -51,7 +51,13 @@ pub(crate) fn run(
 ) -> Result<Summary> {
     let text = toml::to_string(experiment).context("the experiment as TOML")?;
     let cells = experiment.cells();
-    ensure_some(experiment, &cells)?;
+    let mut settings = Vec::new();
+    for t in &experiment.trials {
+        settings.extend(t.settings()?.into_iter().map(|(name, server)| (t, name, server)));
+    }
+    if settings.is_empty() {
+        ensure_some(experiment, &cells)?;
+    }
     let mut stage = Stage::load(&cells)?;
 
     let (commit, _) = machine::commit();
@@ -66,9 +72,17 @@ pub(crate) fn run(
     let todo: Vec<(u64, &Cell)> = order(&cells).filter(|(r, c)| !recorder.has(&run_id(c, *r))).collect();
     let can: Vec<&Cell> = todo.iter().map(|(_, c)| *c).filter(|c| stage.absent(c).is_none()).collect();
     let expected = estimator.of(can);
-    let mut progress = Progress::new(todo.iter().map(|(_, c)| task(c, estimator)).collect());
+    settings.retain(|(_, name, _)| !recorder.has_trials(name));
+    let of_trials = settings.iter().map(|(t, name, _)| Task {
+        kind: format!("{}/{}/trials", t.protocol, t.model),
+        inferences: (t.queries * t.copies + t.public) * t.count as usize,
+        cell: name.clone(),
+        expected: None,
+    });
+    let mut progress = Progress::new(todo.iter().map(|(_, c)| task(c, estimator)).chain(of_trials).collect());
+    let trials = if settings.is_empty() { String::new() } else { format!(", {} settings of trials", settings.len()) };
     progress.say(&format!(
-        "{}: {} repetitions of {} cells, {expected}; records in {}",
+        "{}: {} repetitions of {} cells, {expected}{trials}; records in {}",
         experiment.name,
         todo.len(),
         cells.len(),
@@ -98,8 +112,38 @@ pub(crate) fn run(
         }
         recorder.append(&row, &phases, &row::answers(&facts, &end))?;
         summary.written += 1;
-        summary.failed += usize::from(!matches!(row.status, Status::Ok | Status::Skipped));
+        summary.failed += usize::from(row::is_failure(&row, &cell.server));
         let line = row::describe(&row);
+        recorder.log(&line)?;
+        progress.end(&line);
+    }
+    for (t, name, server) in settings {
+        if summary.stopped {
+            break;
+        }
+        progress.begin(&name);
+        let row = match trials::run_setting(experiment, t, (&name, server), stop) {
+            Ok(Some(row)) => row,
+            Ok(None) => {
+                summary.stopped = true;
+                recorder.log("stopped by the user")?;
+                break;
+            }
+            // The other settings are worth having; this one is done again with --resume.
+            Err(e) => {
+                (summary.failed, summary.written) = (summary.failed + 1, summary.written + 1);
+                let line = format!("error: {e:#}");
+                recorder.log(&line)?;
+                progress.end(&line);
+                continue;
+            }
+        };
+        recorder.append_trials(&row)?;
+        summary.written += 1;
+        let line = format!(
+            "{name}  {} trials: {} caught, {} fooled, {} unharmed, {} broken",
+            row.trials, row.caught, row.fooled, row.unharmed, row.broken
+        );
         recorder.log(&line)?;
         progress.end(&line);
     }
@@ -276,7 +320,13 @@ impl Stage {
             Load::Plan(_) => (registry::inner(&cell.protocol)?.to_owned(), None, cell.run_inferences(), 0),
         };
         let (source, oracle) = self.parts(cell)?;
-        let known = |position| oracle.sure_label(source, position);
+        // A plan that tolerates wrong public samples is a test of accuracy: any images, with their true labels. One that
+        // does not would refuse an honest model for every mistake of its own: images that it certainly gets right.
+        let tests_accuracy = plan.as_ref().is_some_and(|p| p.tolerance > 0);
+        let known = |position| match source.label(oracle.graph(), position) {
+            Some(truth) if tests_accuracy => Ok(Some(truth)),
+            _ => oracle.sure_label(source, position),
+        };
         let draw = inputs::draw(source, (facts.seed, facts.repetition), queries, public, known)?;
         Ok(Job {
             run_id: facts.run_id.clone(),
@@ -290,7 +340,8 @@ impl Stage {
             options: cell.options,
             link: cell.link.clone(),
             lanes: cell.lanes,
-            server: cell.server,
+            server: cell.server.clone(),
+            seed: facts.seed.wrapping_add(facts.repetition),
             address: "127.0.0.1:0".to_owned(),
             connect_timeout_s: CONNECT_TIMEOUT_S,
             timeout_s: cell.timeout_s,
@@ -311,7 +362,7 @@ fn not_fetched(e: anyhow::Error) -> Result<String> {
 }
 
 /// Graph and fixed-point weights.
-fn model_hash(model: &Model) -> String {
+pub(crate) fn model_hash(model: &Model) -> String {
     let mut hash = blake3::Hasher::new();
     hash.update(model.graph().canonical().as_bytes());
     for layer in (0..model.graph().nodes().len()).filter_map(|i| model.fixed(i)) {

@@ -17,6 +17,7 @@ use si_netem::{Effort, Link, Profile};
 use si_wire::{TcpTransport, Transport};
 
 use crate::agree::{Agreement, barrier, hello, short_hash};
+use crate::behaviour::Behaviour;
 use crate::inputs::{self, Inputs};
 use crate::job::{Event, Failure, Job, LinkSeen, PartyReport};
 use crate::machine;
@@ -75,7 +76,13 @@ fn server(job: &Job) -> Result<PartyReport> {
 
     enter("load")?;
     let model = si_models::zoo::model(&job.model)?;
-    let protocol = registry::protocol(&job.protocol, job.options, fusion(job, None))?;
+    let protocol = match &job.server {
+        Behaviour::Honest => registry::protocol(&job.protocol, job.options, fusion(job, None))?,
+        Behaviour::Cheat(name) => {
+            let cheat = name.cheat(&model, job.inferences(), job.seed)?;
+            registry::cheating(&job.protocol, job.options, fusion(job, None), cheat, job.seed)?
+        }
+    };
     let graph = Arc::clone(model.graph());
     let connect = Duration::from_secs(job.connect_timeout_s);
     let mut session = Session::open(job, Role::Server(0), Role::Client, &graph, || {

@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use si_api::{Adversary, Card, Options, Protocol};
-use si_cheetah::Cheetah;
+use si_cheetah::{Cheetah, InsecureOpened};
 use si_cryptflow2::{Comparison, CrypTFlow2, LinearLayers};
 use si_fusion::{Fusion, Plan, PublicSamples};
 use si_plain::PlainInsecure;
+use si_testing::cheats::{Cheat, OpenServer, Opened, cheating_server};
 
 use crate::experiment::FusionPlan;
 
 type Make = fn(Options) -> Arc<dyn Protocol>;
+
+/// How a protocol's server is opened to cheats, for those whose server holds shares or values of the scores.
+const OPENED: &[(&str, fn(Options) -> OpenServer)] = &[("plain", open_plain), ("cheetah", open_cheetah)];
 
 /// Protocols that stand by themselves.
 const PROTOCOLS: &[(&str, Make)] = &[
@@ -115,6 +119,43 @@ pub(crate) fn protocol(name: &str, options: Options, run: Option<FusionRun<'_>>)
         fusion = fusion.with_public(public)?;
     }
     Ok(Arc::new(fusion))
+}
+
+/// **Insecure**: the protocol of this name with a server that cheats; its client is the honest one.
+///
+/// # Errors
+/// As [`protocol`].
+pub(crate) fn cheating(
+    name: &str,
+    options: Options,
+    run: Option<FusionRun<'_>>,
+    cheat: Cheat,
+    seed: u64,
+) -> Result<Arc<dyn Protocol>> {
+    let alone = inner(name).unwrap_or(name);
+    let open = OPENED.iter().find(|(n, _)| *n == alone).map(|(_, open)| open(options));
+    let server = cheating_server(standalone(alone, options)?, open, cheat, seed);
+    match run {
+        // The server of Fusion is the inner one as it is.
+        Some(run) => Ok(Arc::new(over(server, run.plan)?)),
+        None => Ok(server),
+    }
+}
+
+fn open_plain(_options: Options) -> OpenServer {
+    Arc::new(|me, model| {
+        let score_bits = model.graph().ring().bits();
+        let kernels = PlainInsecure::new().server_kernels(me, model)?;
+        Ok(Opened { kernels, score_bits, in_the_clear: true, next_model: None })
+    })
+}
+
+fn open_cheetah(options: Options) -> OpenServer {
+    let cheetah = Cheetah::new(options.truncation);
+    Arc::new(move |me, model| {
+        let InsecureOpened { kernels, score_bits, next_model } = cheetah.insecure_open_server(me, model)?;
+        Ok(Opened { kernels, score_bits, in_the_clear: false, next_model: Some(next_model) })
+    })
 }
 
 /// What a run says of Fusion.

@@ -3,11 +3,12 @@
 use si_api::Card;
 use si_netem::{Means, Profile};
 
+use crate::behaviour::Behaviour;
 use crate::experiment::{Cell, FusionPlan};
 use crate::job::PartyReport;
 use crate::machine;
 use crate::orchestrate::End;
-use crate::record::{AnswerRow, LinkGate, Method, PhaseRow, RunRow, Status};
+use crate::record::{AnswerRow, HONEST, LinkGate, Method, PhaseRow, RunRow, Status};
 
 /// What is known of a repetition before it is run.
 #[derive(Clone, Debug)]
@@ -148,6 +149,7 @@ fn before(facts: &Facts) -> RunRow {
         model: cell.model.clone(),
         dataset: cell.dataset.clone(),
         link: cell.link.clone(),
+        server: cell.server.to_string(),
         batch: cell.queries() as u64,
         queries: cell.queries() as u64,
         inferences: cell.inferences() as u64,
@@ -178,8 +180,23 @@ fn before(facts: &Facts) -> RunRow {
     }
 }
 
+/// Whether a repetition did not do what it was for. A cheating server is run to see what comes of it: to be caught, to
+/// pass off wrong answers and, where it changes messages, to break the run are findings.
+pub(crate) fn is_failure(row: &RunRow, server: &Behaviour) -> bool {
+    match row.status {
+        Status::Ok | Status::Skipped => false,
+        Status::Wrong => server.is_honest(),
+        Status::Abort => server.is_honest() || row.accused != SERVER,
+        Status::Error => !server.breaks_messages(),
+        Status::Timeout | Status::Memory => true,
+    }
+}
+
+/// The role that mix-and-check accuses.
+const SERVER: &str = "server";
+
 /// The one word that a value of an enumeration is written as.
-fn word(value: &impl serde::Serialize) -> String {
+pub(crate) fn word(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(s)) => s,
         other => format!("{other:?}"),
@@ -191,7 +208,9 @@ pub(crate) fn describe(row: &RunRow) -> String {
     let seconds = |ns: Option<u64>| ns.map_or("?".to_owned(), |n| format!("{:.3} s", n as f64 / 1e9));
     let mut line = format!("{}  {}", row.run_id, row.status);
     if row.status != Status::Ok {
-        return format!("{line}: {}", row.reason);
+        let fooled = row.status == Status::Wrong && row.server != HONEST;
+        let unnoticed = if fooled { " and unnoticed" } else { "" };
+        return format!("{line}{unnoticed}: {}", row.reason);
     }
     let bytes = row.client_sent_bytes.unwrap_or(0) + row.client_recv_bytes.unwrap_or(0);
     line += &format!(

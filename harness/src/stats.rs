@@ -1,6 +1,8 @@
 //! The few statistics that reports use: medians with ranges, and intervals of ratios. Means are not used: on a shared
 //! machine one disturbed run would move them.
 
+use si_testing::detection::binomial_tails;
+
 /// Resamples behind an interval (local: more only smooth its ends).
 const RESAMPLES: usize = 4_000;
 
@@ -75,9 +77,59 @@ impl SplitMix64 {
     }
 }
 
+/// An interval that holds an unknown probability.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Interval {
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+impl Interval {
+    /// Whether a probability lies in it.
+    pub(crate) fn holds(&self, p: f64) -> bool {
+        (self.low - EQUAL..=self.high + EQUAL).contains(&p)
+    }
+}
+
+/// What sums of products may be off by (local).
+const EQUAL: f64 = 1e-12;
+
+/// Chance that an exact interval misses the truth: 99 % (agreement: reports and `bench check` say so).
+const MISS: f64 = 0.01;
+
+/// The exact 99 % interval of a probability of which `hits` of `trials` were seen (Clopper and Pearson 1934): all
+/// probabilities under which neither so few nor so many hits have a chance below half a percent.
+pub(crate) fn clopper_pearson(hits: u64, trials: u64) -> Interval {
+    let bisect = |above: &dyn Fn(f64) -> bool| {
+        let (mut low, mut high) = (0.0, 1.0);
+        for _ in 0..50 {
+            let middle = f64::midpoint(low, high);
+            if above(middle) { high = middle } else { low = middle }
+        }
+        f64::midpoint(low, high)
+    };
+    let (few, many) = (|p| binomial_tails(hits, trials, p).0, |p| binomial_tails(hits, trials, p).1);
+    Interval {
+        low: if hits == 0 { 0.0 } else { bisect(&|p| many(p) > MISS / 2.0) },
+        high: if hits == trials { 1.0 } else { bisect(&|p| few(p) < MISS / 2.0) },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exact_intervals_are_the_tabulated_ones() {
+        let near = |i: Interval, low: f64, high: f64| (i.low - low).abs() < 1e-4 && (i.high - high).abs() < 1e-4;
+        // 1 - 0.005^(1/n) where nothing or everything was hit.
+        assert!(near(clopper_pearson(0, 100), 0.0, 1.0 - 0.005f64.powf(0.01)));
+        assert!(near(clopper_pearson(100, 100), 0.005f64.powf(0.01), 1.0));
+        assert!(near(clopper_pearson(5, 10), 0.1283, 0.8717));
+        let wide = clopper_pearson(974, 1000);
+        assert!(wide.holds(0.9746) && !wide.holds(0.99) && !wide.holds(0.95), "{wide:?}");
+        assert!(clopper_pearson(0, 10).holds(0.0) && clopper_pearson(10, 10).holds(1.0));
+    }
 
     #[test]
     fn medians_and_ranges() {

@@ -4,6 +4,7 @@
 mod answers;
 mod phases;
 mod rows;
+mod trials;
 
 use std::fmt;
 use std::path::Path;
@@ -62,6 +63,7 @@ pub(crate) fn check(folder: &Folder) -> Vec<Finding> {
     rows::check(folder, &mut found);
     phases::check(folder, &mut found);
     answers::check(folder, &mut found);
+    trials::check(folder, &mut found);
     found
 }
 
@@ -78,7 +80,9 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
     if problems > 0 {
         bail!("{}: {problems} problem(s) in {runs} runs and {phases} phases", dir.display());
     }
-    println!("{}: sound: {runs} runs, {phases} phases, {} caution(s)", dir.display(), found.len());
+    let trials =
+        if folder.trials.is_empty() { String::new() } else { format!(", {} settings of trials", folder.trials.len()) };
+    println!("{}: sound: {runs} runs, {phases} phases{trials}, {} caution(s)", dir.display(), found.len());
     Ok(())
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Findings};
-use crate::record::{Folder, LinkGate, Method, RunRow, Status};
+use crate::behaviour::Behaviour;
+use crate::record::{Folder, HONEST, LinkGate, Method, RunRow, Status};
 
 /// What clocks of several processes may disagree by (local).
 const CLOCK_SLACK_NS: u64 = 50_000_000;
@@ -32,7 +33,7 @@ pub(super) fn check(folder: &Folder, found: &mut Vec<Finding>) {
 
 /// What repetitions of a cell share.
 fn setting(r: &RunRow) -> impl PartialEq + '_ {
-    let names = [&r.experiment, &r.protocol, &r.model, &r.dataset, &r.link, &r.reveal, &r.truncation];
+    let names = [&r.experiment, &r.protocol, &r.model, &r.dataset, &r.link, &r.server, &r.reveal, &r.truncation];
     let plan = (r.batch, r.queries, r.inferences, r.method, r.fusion_copies, r.fusion_public, r.fusion_tolerance);
     (
         names,
@@ -65,6 +66,9 @@ fn names(r: &RunRow, f: &mut Findings<'_>) {
     one_of(f, "adversary", &r.adversary, &adversaries);
     one_of(f, "reveal", &r.reveal, &["scores", "label"]);
     one_of(f, "truncation", &r.truncation, &["faithful", "one-bit"]);
+    if let Err(why) = Behaviour::try_from(r.server.clone()) {
+        f.require(false, || why);
+    }
 }
 
 fn plan(r: &RunRow, f: &mut Findings<'_>) {
@@ -96,6 +100,15 @@ fn outcome(r: &RunRow, f: &mut Findings<'_>) {
     f.require(blames == (r.status == Status::Abort), || {
         format!("status {} {} an accused", r.status, if blames { "with" } else { "without" })
     });
+    // To be caught and to pass off wrong answers is what a cheating server is run for.
+    match (r.status, r.server == HONEST) {
+        (Status::Abort, true) if blames => f.caution("an honest server was accused".into()),
+        (Status::Wrong, true) => f.caution("wrong answers of an honest server: a bug".into()),
+        (Status::Abort, false) => {
+            f.require(r.accused == "server" || !blames, || format!("a server cheats, yet '{}' is accused", r.accused));
+        }
+        _ => {}
+    }
 }
 
 fn link(r: &RunRow, f: &mut Findings<'_>) {
@@ -285,6 +298,18 @@ mod tests {
     fn outcomes() {
         caught("status timeout without a reason", |r| r.status = Status::Timeout);
         caught("status ok with an accused", |r| r.accused = "server".into());
+        caught_as(Caution, "an honest server was accused", |r| {
+            (r.status, r.reason, r.accused) = (Status::Abort, "copies differ".into(), "server".into());
+        });
+        caught_as(Caution, "a bug", |r| (r.status, r.reason) = (Status::Wrong, "answer 3".into()));
+        let cheats = |f: &mut Folder| [1, 3].into_iter().for_each(|i| f.runs[i].server = "cheat:flip-label:1".into());
+        let mut f = testing::folder();
+        cheats(&mut f);
+        (f.runs[1].status, f.runs[1].reason) = (Status::Wrong, "answer 3".into());
+        assert_eq!(check_all(&f), [], "it goes unnoticed");
+        (f.runs[1].status, f.runs[1].accused) = (Status::Abort, "client".into());
+        assert!(check_all(&f).iter().any(|x| x.what.contains("yet 'client' is accused")), "{:?}", check_all(&f));
+        caught("write \"honest\" or", |r| r.server = "evil".into());
         caught("status abort without an accused", |r| (r.status, r.reason) = (Status::Abort, "copies differ".into()));
         let mut f = testing::folder();
         f.runs[1] = RunRow {

@@ -57,6 +57,9 @@ impl Cell {
         if self.lanes != 1 {
             name += &format!("/lanes{}", self.lanes);
         }
+        if !self.server.is_honest() {
+            name += &format!("/{}", self.server);
+        }
         name
     }
 

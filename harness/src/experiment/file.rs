@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use si_api::Options;
 
-use super::{Behaviour, Experiment, FusionPlan, Runs, Size};
+use super::{Experiment, FusionPlan, Runs, Servers, Size, Trials};
 use crate::registry;
 
 /// The file, or one `[[runs]]` in it: a key that a group does not have is the file's. Unknown keys are refused.
@@ -23,9 +23,10 @@ pub(super) struct File {
     repetitions: Option<u32>,
     timeout_s: Option<u64>,
     lanes: Option<u32>,
-    server: Option<Behaviour>,
+    server: Option<Servers>,
     options: Option<Options>,
     fusion: Option<Vec<FusionPlan>>,
+    trials: Option<Vec<Trials>>,
     runs: Option<Vec<File>>,
 }
 
@@ -35,7 +36,13 @@ impl File {
     /// # Errors
     /// If a key that every experiment or group has is missing, or one is in a place where it means nothing.
     pub(super) fn experiment(mut self) -> Result<Experiment> {
+        let mut trials = self.trials.take().unwrap_or_default();
+        for t in &mut trials {
+            t.dataset = t.dataset.take().or_else(|| self.dataset.clone());
+            t.options = t.options.or(self.options);
+        }
         let runs = match self.runs.take() {
+            None if self.protocols.is_none() && !trials.is_empty() => Vec::new(),
             // Without groups the file is one.
             None => vec![Self { name: None, title: None, size: None, seed: None, ..self.clone() }.runs(&self)?],
             Some(groups) if groups.is_empty() => bail!("runs is empty: leave it out, or describe a group"),
@@ -51,6 +58,7 @@ impl File {
             size: self.size.unwrap_or_default(),
             seed: self.seed.unwrap_or_default(),
             runs,
+            trials,
         })
     }
 
@@ -61,6 +69,7 @@ impl File {
             ("title", self.title.is_some()),
             ("seed", self.seed.is_some()),
             ("runs", self.runs.is_some()),
+            ("trials", self.trials.is_some()),
         ] {
             if given {
                 bail!("{key} belongs to the experiment, not to one of its groups");
@@ -82,7 +91,7 @@ impl File {
             repetitions: given("repetitions", self.repetitions, &whole.repetitions)?,
             timeout_s: given("timeout_s", self.timeout_s, &whole.timeout_s)?,
             lanes: self.lanes.or(whole.lanes).unwrap_or(1),
-            server: self.server.or(whole.server).unwrap_or_default(),
+            server: self.server.or_else(|| whole.server.clone()).unwrap_or_default(),
             options: self.options.or(whole.options).unwrap_or_default(),
             fusion: self.fusion.or(common).unwrap_or_default(),
         })

@@ -15,7 +15,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use si_api::Options;
 
+use crate::behaviour::{Behaviour, Servers};
+use crate::record::Method;
 use crate::registry;
+use crate::trials::{self, Trials};
 pub(crate) use cell::{Cell, Load};
 use file::File;
 pub(crate) use plan::FusionPlan;
@@ -34,8 +37,12 @@ pub(crate) struct Experiment {
     pub(crate) size: Size,
     /// Which queries are drawn; the parties' secrets come from the operating system.
     pub(crate) seed: u64,
-    /// Its matrices.
+    /// Its matrices; none where there are only trials.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) runs: Vec<Runs>,
+    /// Detection by the thousand, within one process.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trials: Vec<Trials>,
 }
 
 /// A matrix of runs that share what stands here.
@@ -59,8 +66,8 @@ pub(crate) struct Runs {
     pub(crate) timeout_s: u64,
     /// Connections between two parties that a protocol may use side by side.
     pub(crate) lanes: u32,
-    /// How the server behaves. Only `honest` exists outside the tests of the protocols.
-    pub(crate) server: Behaviour,
+    /// How the server behaves: `honest`, `cheat:NAME`, or a list of these.
+    pub(crate) server: Servers,
     /// What the parties agree on.
     pub(crate) options: Options,
     /// Plans of Fusion, in place of `batches` for its protocols.
@@ -77,15 +84,6 @@ pub(crate) enum Size {
     Normal,
     /// Everything.
     Full,
-}
-
-/// How the server behaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Behaviour {
-    /// It follows the protocol.
-    #[default]
-    Honest,
 }
 
 /// What a user changes on the command line.
@@ -164,14 +162,26 @@ impl Experiment {
         }
         if let Some(p) = o.protocol {
             registry::check(&p).context("command line")?;
-            self.narrow("protocol", &p, |runs| &mut runs.protocols)?;
+            let in_trials = self.trials.iter().any(|t| t.protocol == p);
+            self.trials.retain(|t| t.protocol == p);
+            if in_trials && !self.runs.iter().any(|r| r.protocols.contains(&p)) {
+                self.runs.clear();
+            } else {
+                self.narrow("protocol", &p, |runs| &mut runs.protocols)?;
+            }
             if !registry::is_planned(&p) {
                 self.runs.iter_mut().for_each(|r| r.fusion.clear());
             }
         }
         if let Some(m) = o.model {
             si_models::zoo::entry(&m).context("command line")?;
-            self.narrow("model", &m, |runs| &mut runs.models)?;
+            let in_trials = self.trials.iter().any(|t| t.model == m);
+            self.trials.retain(|t| t.model == m);
+            if in_trials && !self.runs.iter().any(|r| r.models.contains(&m)) {
+                self.runs.clear();
+            } else {
+                self.narrow("model", &m, |runs| &mut runs.models)?;
+            }
         }
         if let Some(l) = o.link {
             // Over any link, any matrix makes sense.
@@ -224,6 +234,7 @@ impl Experiment {
         if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
             bail!("name '{}' may hold letters, digits, '-', '_' and '.' only: records are named after it", self.name);
         }
+        trials::validate(&self.trials)?;
         for (i, runs) in self.runs.iter().enumerate() {
             match self.runs.len() {
                 1 => runs.validate()?,
@@ -253,7 +264,8 @@ impl Runs {
         let mut cells = Vec::new();
         for link in &self.links {
             for model in &self.models {
-                for (load, repetitions, timeout_s) in &loads {
+                let served = self.server.0.iter().flat_map(|s| loads.iter().map(move |load| (s, load)));
+                for (server, (load, repetitions, timeout_s)) in served {
                     let planned = matches!(load, Load::Plan(_));
                     for protocol in self.protocols.iter().filter(|p| registry::is_planned(p) == planned) {
                         cells.push(Cell {
@@ -265,7 +277,7 @@ impl Runs {
                             repetitions: *repetitions,
                             timeout_s: *timeout_s,
                             lanes: self.lanes,
-                            server: self.server,
+                            server: server.clone(),
                             options: self.options,
                         });
                     }
@@ -294,6 +306,13 @@ impl Runs {
         }
         if self.batches.contains(&0) || self.batches.is_empty() {
             bail!("batches must hold numbers of at least 1");
+        }
+        let servers = &self.server.0;
+        if servers.is_empty() || servers.iter().enumerate().any(|(i, s)| servers[..i].contains(s)) {
+            bail!("server names nothing, or something twice");
+        }
+        if servers.iter().any(|s| !s.is_honest()) && self.fusion.iter().any(|p| p.method != Method::Measured) {
+            bail!("a cheating server belongs to method = \"measured\": no part of a plan shows whether it is caught");
         }
         for p in &self.protocols {
             registry::check(p)?;

@@ -11,8 +11,11 @@ use serde::de::DeserializeOwned;
 
 use super::{
     ANSWERS_CSV, AnswerRow, EXPERIMENT_TOML, LOG_TXT, MACHINE_TOML, Machine, PHASES_CSV, PhaseRow, RUNS_CSV, RunRow,
-    utc_date, utc_now,
+    TRIALS_CSV, TrialRow, utc_date, utc_now,
 };
+
+/// Columns that were added after records had been made, and have a default (agreement with [`RunRow`]).
+const LATER: [&str; 1] = ["server"];
 
 /// A record folder that is being written. Each row is flushed before `append` returns, so that a run that is killed
 /// loses nothing it had finished.
@@ -23,6 +26,8 @@ pub(crate) struct Recorder {
     answers: File,
     log: File,
     known: HashSet<String>,
+    /// Settings of trials that are done.
+    trials: HashSet<String>,
 }
 
 /// A record folder as read.
@@ -36,6 +41,8 @@ pub(crate) struct Folder {
     pub(crate) phases: Vec<PhaseRow>,
     /// `None` in folders of versions that did not write them.
     pub(crate) answers: Option<Vec<AnswerRow>>,
+    /// Empty unless the experiment has trials.
+    pub(crate) trials: Vec<TrialRow>,
 }
 
 /// `<date>-<machine>-<commit>`: the name of a new folder.
@@ -91,6 +98,9 @@ impl Recorder {
         cut_unfinished_line(&dir.join(RUNS_CSV))?;
         cut_unfinished_line(&dir.join(PHASES_CSV))?;
         cut_unfinished_line(&dir.join(ANSWERS_CSV))?;
+        if dir.join(TRIALS_CSV).exists() {
+            cut_unfinished_line(&dir.join(TRIALS_CSV))?;
+        }
         let folder = Folder::read(dir)?;
         ensure!(
             folder.experiment == experiment,
@@ -102,6 +112,7 @@ impl Recorder {
         cut_orphans(&dir.join(PHASES_CSV), folder.phases.iter().map(|p| of_known(&p.run_id)))?;
         let answers = folder.answers.iter().flatten();
         cut_orphans(&dir.join(ANSWERS_CSV), answers.map(|a| of_known(&a.run_id)))?;
+        recorder.trials = folder.trials.iter().map(|t| t.setting.clone()).collect();
         Ok(recorder)
     }
 
@@ -114,7 +125,7 @@ impl Recorder {
         let (runs, phases, log) = (append(RUNS_CSV, false)?, append(PHASES_CSV, false)?, append(LOG_TXT, true)?);
         let answers = append(ANSWERS_CSV, false)?;
         runs.try_lock().map_err(|e| anyhow!("{} is in use by another run ({e})", dir.display()))?;
-        Ok(Self { dir: dir.to_owned(), runs, phases, answers, log, known })
+        Ok(Self { dir: dir.to_owned(), runs, phases, answers, log, known, trials: HashSet::new() })
     }
 
     /// Where it is.
@@ -143,6 +154,27 @@ impl Recorder {
         let one_line = RunRow { reason: run.reason.lines().collect::<Vec<_>>().join(" | "), ..run.clone() };
         write_whole(&mut self.runs, &lines(&[one_line])?).with_context(named)?;
         self.known.insert(run.run_id.clone());
+        Ok(())
+    }
+
+    /// Whether the folder has these trials.
+    pub(crate) fn has_trials(&self, setting: &str) -> bool {
+        self.trials.contains(setting)
+    }
+
+    /// Appends a setting of trials.
+    ///
+    /// # Errors
+    /// If it is there already, or the folder cannot be written.
+    pub(crate) fn append_trials(&mut self, row: &TrialRow) -> Result<()> {
+        ensure!(!self.has_trials(&row.setting), "trials '{}' are recorded already", row.setting);
+        let path = self.dir.join(TRIALS_CSV);
+        let named = || format!("cannot append to {}", path.display());
+        let mut bytes = if path.exists() { Vec::new() } else { header::<TrialRow>()? };
+        bytes.extend(lines(std::slice::from_ref(row))?);
+        let mut file = OpenOptions::new().append(true).create(true).open(&path).with_context(named)?;
+        write_whole(&mut file, &bytes).with_context(named)?;
+        self.trials.insert(row.setting.clone());
         Ok(())
     }
 
@@ -175,7 +207,18 @@ impl Folder {
             runs: read_rows(&dir.join(RUNS_CSV))?,
             phases: read_rows(&dir.join(PHASES_CSV))?,
             answers: Some(dir.join(ANSWERS_CSV)).filter(|p| p.exists()).map(|p| read_rows(&p)).transpose()?,
+            trials: if dir.join(TRIALS_CSV).exists() { read_rows(&dir.join(TRIALS_CSV))? } else { Vec::new() },
         })
+    }
+
+    /// The experiment that was run, if anything was.
+    pub(crate) fn experiment_name(&self) -> Option<String> {
+        self.runs.first().map(|r| &r.experiment).or(self.trials.first().map(|t| &t.experiment)).cloned()
+    }
+
+    /// When the first row was begun, if there is one.
+    pub(crate) fn begun_utc(&self) -> Option<String> {
+        self.runs.first().map(|r| &r.started_utc).or(self.trials.first().map(|t| &t.started_utc)).cloned()
     }
 
     /// The folder's own name.
@@ -216,7 +259,7 @@ fn read_rows<T: Default + Serialize + DeserializeOwned>(path: &Path) -> Result<V
     let mut reader = csv::Reader::from_path(path).with_context(|| format!("cannot read {shown}"))?;
     let headers = reader.headers().with_context(|| format!("{shown}:1"))?.clone();
     let (found, want): (Vec<_>, _) = (headers.iter().map(str::to_owned).collect(), columns::<T>()?);
-    if let Some(c) = want.iter().find(|c| !found.contains(c)) {
+    if let Some(c) = want.iter().find(|c| !found.contains(c) && !LATER.contains(&c.as_str())) {
         bail!("{shown}:1: column '{c}' is missing; see results/SCHEMA.md");
     }
     if let Some(c) = found.iter().find(|c| !want.contains(c)) {
@@ -418,6 +461,7 @@ mod tests {
         assert_eq!(section(RUNS_CSV), columns::<RunRow>().unwrap());
         assert_eq!(section(PHASES_CSV), columns::<PhaseRow>().unwrap());
         assert_eq!(section(ANSWERS_CSV), columns::<AnswerRow>().unwrap());
+        assert_eq!(section(TRIALS_CSV), columns::<TrialRow>().unwrap());
         let machine = toml::to_string(&Machine::default()).unwrap();
         let keys: Vec<_> = machine.lines().map(|l| l.split(" = ").next().unwrap().to_owned()).collect();
         assert_eq!(section(MACHINE_TOML), keys);

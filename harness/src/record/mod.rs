@@ -5,10 +5,12 @@ mod folder;
 mod rows;
 #[cfg(test)]
 pub(crate) mod samples;
+mod trials;
 mod utc;
 
 pub(crate) use folder::{Folder, Recorder};
-pub(crate) use rows::{AnswerRow, LinkGate, Machine, Method, PhaseRow, RunRow, Status};
+pub(crate) use rows::{AnswerRow, HONEST, LinkGate, Machine, Method, PhaseRow, RunRow, Status};
+pub(crate) use trials::{Samples, TrialRow};
 pub(crate) use utc::{utc_date, utc_now};
 
 /// Name of the file with one row per repetition.
@@ -17,6 +19,8 @@ pub(crate) const RUNS_CSV: &str = "runs.csv";
 pub(crate) const PHASES_CSV: &str = "phases.csv";
 /// Name of the file with one row per answer.
 pub(crate) const ANSWERS_CSV: &str = "answers.csv";
+/// Name of the file with one row per setting of trials, if there are any.
+pub(crate) const TRIALS_CSV: &str = "trials.csv";
 /// Name of the file that describes the machine.
 pub(crate) const MACHINE_TOML: &str = "machine.toml";
 /// Name of the copy of the experiment.

@@ -74,6 +74,9 @@ pub(crate) struct RunRow {
     pub(crate) dataset: String,
     /// Name of the link's profile.
     pub(crate) link: String,
+    /// `honest`, or `cheat:NAME`. Records of before there were cheating servers lack the column.
+    #[serde(default = "honest")]
+    pub(crate) server: String,
     /// Queries handed to the protocol in one call.
     pub(crate) batch: u64,
     /// Distinct queries answered by the plan (Fusion's R).
@@ -254,6 +257,13 @@ pub(crate) struct Machine {
     /// What a reader must know to judge times, such as `shared with other work`.
     #[serde(default)]
     pub(crate) notes: String,
+}
+
+/// A server that follows the protocol.
+pub(crate) const HONEST: &str = "honest";
+
+fn honest() -> String {
+    HONEST.to_owned()
 }
 
 impl RunRow {

@@ -1,6 +1,6 @@
 //! Synthetic records for tests: whole, consistent, and small enough to check by hand. Never written by `bench run`.
 
-use super::{AnswerRow, Folder, LinkGate, Machine, Method, PhaseRow, RunRow, Status};
+use super::{AnswerRow, Folder, HONEST, LinkGate, Machine, Method, PhaseRow, RunRow, Samples, Status, TrialRow};
 
 pub(crate) fn machine() -> Machine {
     Machine {
@@ -15,6 +15,51 @@ pub(crate) fn machine() -> Machine {
     }
 }
 
+/// Two settings of trials: two positions of 36 corrupted, and a worse model throughout.
+pub(crate) fn trials() -> [TrialRow; 2] {
+    let row = |server: &str| TrialRow {
+        setting: format!("fusion(plain)/mnist-cnn4/trials/{server}"),
+        started_utc: "2025-01-31T12:00:00Z".into(),
+        experiment: "smoke".into(),
+        method: "in-process".into(),
+        protocol: "fusion(plain)".into(),
+        model: "mnist-cnn4".into(),
+        dataset: "mnist".into(),
+        server: server.into(),
+        queries: 16,
+        fusion_copies: 2,
+        fusion_public: 4,
+        reveal: "label".into(),
+        truncation: "one-bit".into(),
+        pool: 700,
+        classes: 10,
+        trials: 1000,
+        caught: 974,
+        caught_by_copies: 970,
+        caught_by_public: 230,
+        fooled: 26,
+        seed: 1,
+        model_hash: "aa".repeat(32),
+        data_hash: "bb".repeat(32),
+        commit: "0123456789abcdef".into(),
+        rustc: "rustc 1.95.0".into(),
+        target_features: "avx2+aes".into(),
+        ..TrialRow::default()
+    };
+    let model = TrialRow {
+        samples: Samples::Labelled,
+        fusion_public: 100,
+        fusion_tolerance: 7,
+        pool_right: Some(571),
+        caught: 1000,
+        caught_by_copies: 0,
+        caught_by_public: 1000,
+        fooled: 0,
+        ..row("cheat:other-model=mnist-cnn4-low:all")
+    };
+    [TrialRow { corrupted: Some(2), ..row("cheat:flip-label:2") }, model]
+}
+
 /// An empty folder.
 pub(crate) fn folder(dir: &str) -> Folder {
     Folder {
@@ -24,6 +69,7 @@ pub(crate) fn folder(dir: &str) -> Folder {
         runs: Vec::new(),
         phases: Vec::new(),
         answers: Some(Vec::new()),
+        trials: Vec::new(),
     }
 }
 
@@ -81,6 +127,7 @@ pub(crate) fn batch(protocol: &str, link: &str, n: u64, repetition: u64) -> (Run
         model: "mnist-cnn4".into(),
         dataset: "mnist-sample".into(),
         link: link.into(),
+        server: HONEST.into(),
         batch: n,
         queries: n,
         inferences: n,

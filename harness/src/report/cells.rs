@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::record::{Folder, LinkGate, Method, RunRow, Status};
+use crate::record::{Folder, HONEST, LinkGate, Method, RunRow, Status};
 use crate::stats::{Summary, summary};
 
 /// Bytes in a MiB.
@@ -176,7 +176,8 @@ pub(crate) fn cells(folders: &[Folder]) -> Vec<Cell<'_>> {
     let mut chosen: BTreeMap<_, Cell<'_>> = BTreeMap::new();
     for folder in folders {
         let mut own: BTreeMap<_, Cell<'_>> = BTreeMap::new();
-        for row in &folder.runs {
+        // What a cheating server costs is no cost of the protocol.
+        for row in folder.runs.iter().filter(|r| r.server == HONEST) {
             let names = [&row.protocol, &row.model, &row.dataset, &row.link, &row.reveal, &row.truncation];
             let size = (row.batch, row.queries, row.inferences, row.composed_from);
             let plan = (row.fusion_copies, row.fusion_tolerance, row.fusion_chunk);

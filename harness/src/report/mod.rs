@@ -5,8 +5,10 @@
 mod accuracy;
 mod beside;
 mod cells;
+mod cheating;
 mod claims;
 mod compare;
+mod fusion_cost;
 mod markdown;
 mod operators;
 mod paper;
@@ -22,7 +24,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::check::{self, Severity};
-use crate::record::{Folder, RUNS_CSV, Status};
+use crate::record::{Folder, RUNS_CSV, Status, TrialRow};
 use cells::{Cell, cells, smallest_loads};
 use paper::Others;
 use plot::Figure;
@@ -54,13 +56,21 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     let cautions = sound(&folders)?;
     let others = Others::read(&args.paper)?;
     let all = cells(&folders);
-    ensure!(!all.is_empty(), "no runs in {}", shown(&folders));
+    let cheating = cheating::page(&folders);
+    ensure!(!all.is_empty() || !cheating.is_empty(), "no runs in {}", shown(&folders));
 
     let out = &args.out;
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let figures = plot::write(&all, out)?;
+    let figures = plot::write(&all, &cheating::judged(&folders), out)?;
     let command = command(args);
+    let or_none = |text: String| if text.is_empty() { "No records yet.".to_owned() } else { text };
+    let of_kind = |kind: &str| in_page(&figures, kind);
+    let detection =
+        format!("# Cheating servers\n\n{}\n{}", or_none(cheating), of_kind("detection") + &of_kind("accuracy"));
+    let cost = format!("# The price of Fusion\n\n{}\n{}", or_none(fusion_cost::page(&all)), of_kind("fusion-cost"));
     let pages = [
+        ("cheating.md", detection),
+        ("fusion-cost.md", cost),
         ("README.md", index(&folders, &all, &figures, &cautions)),
         ("accuracy.md", format!("# Accuracy\n\n{ACCURACY_NOTE}\n\n{}", accuracy::images(&all))),
         ("operators.md", format!("# Cost by operator\n\n{OPERATORS_NOTE}\n\n{}", operators::tables(&all))),
@@ -97,7 +107,12 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
 /// If the folder cannot be read.
 pub(crate) fn totals(dir: &Path) -> Result<String> {
     let folders = [Folder::read(dir)?];
-    Ok(table::headline(&cells(&folders), Detail::Short))
+    Ok(format!("{}\n{}", table::headline(&cells(&folders), Detail::Short), cheating::page(&folders)))
+}
+
+/// Whether theory lies in the interval of what was measured, if there is a theory of this adversary.
+pub(crate) fn agrees_with_theory(trials: &TrialRow) -> Option<bool> {
+    cheating::Judged::new(trials).agrees()
 }
 
 const OPERATORS_NOTE: &str = "Medians over the repetitions. Time as the client sees it, waiting for the other party \
@@ -137,13 +152,15 @@ fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
                 continue;
             }
             let folder = Folder::read(&dir)?;
-            let Some(first) = folder.runs.first() else { continue };
+            let Some(experiment) = folder.experiment_name() else { continue };
             // An experiment that was narrowed on the command line does not displace the whole one, nor does one of which
             // a part was skipped.
             let run = folder.runs.iter().filter(|r| r.status != Status::Skipped);
-            let covers: BTreeSet<_> = run.map(|r| (r.protocol.clone(), r.model.clone(), r.link.clone())).collect();
-            let key = (first.experiment.clone(), folder.machine.name.clone(), covers);
-            let begun = |f: &Folder| (f.runs.first().map(|r| r.started_utc.clone()), f.name());
+            let runs = run.map(|r| (r.protocol.clone(), r.model.clone(), r.link.clone()));
+            let covers: BTreeSet<_> =
+                runs.chain(folder.trials.iter().map(|t| (t.setting.clone(), String::new(), String::new()))).collect();
+            let key = (experiment, folder.machine.name.clone(), covers);
+            let begun = |f: &Folder| (f.begun_utc(), f.name());
             if newest.get(&key).is_none_or(|n| begun(n) < begun(&folder)) {
                 newest.insert(key, folder);
             }
@@ -203,6 +220,12 @@ fn headline(folders: &[Folder], all: &[Cell<'_>], command: &str) -> String {
     )
 }
 
+/// The figures whose names begin with a word, for a page of the report.
+fn in_page(figures: &[Figure], kind: &str) -> String {
+    let of_kind = figures.iter().filter(|f| f.name.starts_with(kind));
+    of_kind.map(|f| format!("![{}]({}.svg)\n\n", f.caption, f.name)).collect()
+}
+
 /// The figures of a kind, one a model, if they can be reached from the page.
 fn pictures(args: &ReportArgs, figures: &[Figure], kind: &str, cells: &[Cell<'_>]) -> String {
     let beside = args.readme.parent().unwrap_or(Path::new(""));
@@ -219,7 +242,8 @@ fn index(folders: &[Folder], all: &[Cell<'_>], figures: &[Figure], cautions: &[S
     let mut out = String::from("# Report\n\n");
     let _ = writeln!(out, "{}", table::provenance(folders, all));
     out += "Other pages: [cost by operator](operators.md), [papers and rivals beside ours](comparison.md), \
-            [claims of the papers](claims.md), [accuracy image by image](accuracy.md).\n\n";
+            [claims of the papers](claims.md), [accuracy image by image](accuracy.md), [cheating servers](cheating.md), \
+            [the price of Fusion](fusion-cost.md).\n\n";
     let _ = writeln!(out, "## Totals\n\n{LEGEND}.\n\n{}", table::headline(all, Detail::Full));
     let _ = writeln!(out, "## Cost of one query\n\n{}", table::amortised(all));
     let _ = writeln!(out, "## Accuracy\n\n{ACCURACY_NOTE}\n\n{}", accuracy::summary(all));

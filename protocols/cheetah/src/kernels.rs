@@ -1,7 +1,9 @@
 //! One party's operators: the linear layers of `linear.rs`, the others from `si_gadgets`.
 
+use std::sync::Arc;
+
 use ndarray::{Array2, Array3, Array4};
-use si_api::{Error, Graph, Kernels, Op, Options, Result, Role, Share, Truncation, windows};
+use si_api::{Error, Graph, Kernels, Model, Op, Options, Result, Role, Share, Truncation, windows};
 use si_gadgets::{Engine, Side};
 use si_ring::Ring;
 
@@ -21,6 +23,16 @@ pub(crate) struct CheetahKernels {
 impl CheetahKernels {
     pub(crate) fn new(engine: Engine, linear: Linear, widths: Widths, options: Options, peer: Role) -> Self {
         Self { engine, linear, widths, options, peer }
+    }
+
+    /// Width of the ring over which the scores are shared.
+    pub(crate) fn score_bits(&self, graph: &Graph) -> u32 {
+        self.widths.ring(graph.nodes().len()).bits()
+    }
+
+    /// **Insecure**: another model of the same graph from the next batch on, for servers that cheat.
+    pub(crate) fn exchange_model(&mut self, other: Arc<Model>) {
+        self.linear.exchange_model(other);
     }
 
     fn gadget<T>(&self, r: si_gadgets::Result<T>) -> Result<T> {

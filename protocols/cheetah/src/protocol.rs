@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use si_api::{
-    Adversary, Card, Client, Cost, CostLine, Error, Evaluator, Graph, Kernels, Model, Offers, Options, Party, Phase,
-    Protocol, Result, Role, Rounding, Server, Truncation,
+    Adversary, Card, Client, Cost, CostLine, Error, Evaluator, Graph, Model, Offers, Options, Party, Phase, Protocol,
+    Result, Role, Rounding, Server, Truncation,
 };
 use si_gadgets::{Engine, Tally};
 use si_ot::OtConfig;
 
+use crate::cheatable::{InsecureExchangeable, InsecureOpened};
 use crate::kernels::{CheetahKernels, side};
 use crate::linear::Linear;
 use crate::widths::Widths;
@@ -31,12 +32,14 @@ impl Cheetah {
         Self { card: card(truncation), ot: OtConfig::default() }
     }
 
-    /// The server's operators by themselves, for tests that wrap them to cheat from inside a run.
+    /// **Insecure**: the server's operators by themselves, for servers that cheat from inside a run, in tests and in
+    /// experiments on detection.
     ///
     /// # Errors
     /// As [`Protocol::server`].
-    pub fn server_kernels(&self, me: Party, model: Arc<Model>) -> Result<Box<dyn Kernels>> {
-        Ok(Box::new(self.server_side(me, model)?))
+    pub fn insecure_open_server(&self, me: Party, model: Arc<Model>) -> Result<InsecureOpened> {
+        let graph = Arc::clone(model.graph());
+        Ok(InsecureExchangeable::open(self.server_side(me, model)?, &graph))
     }
 
     fn server_side(&self, mut me: Party, model: Arc<Model>) -> Result<CheetahKernels> {

@@ -116,7 +116,8 @@ pub fn consistent(hits: u64, trials: u64, probability: f64, doubt: f64) -> Verdi
 }
 
 /// Pr[X <= hits] and Pr[X >= hits] for the number X of successes.
-fn binomial_tails(hits: u64, trials: u64, probability: f64) -> (f64, f64) {
+#[must_use]
+pub fn binomial_tails(hits: u64, trials: u64, probability: f64) -> (f64, f64) {
     // 0 ln 0 is 0 here.
     let power = |p: f64, n: u64| if n == 0 { 0.0 } else { n as f64 * p.ln() };
     let mut ln_ways = 0.0;

@@ -11,6 +11,7 @@ use ndarray::Array3;
 use si_api::{Model, Options, Protocol, Reveal, Rounding};
 use si_models::{run_fixed, score_tolerance};
 
+use crate::chances::{choose, everywhere_passes, random_classes};
 use crate::cheats::{Cheat, OpenServer, Positions, cheating_server};
 use crate::detection::{Tally, Trial, consistent};
 use crate::graphs::{random_queries, stacked};
@@ -87,11 +88,6 @@ fn first(k: usize) -> Positions {
     Positions::these(0..k)
 }
 
-/// C(n, k), exact while it is below 2^53.
-fn choose(n: usize, k: usize) -> f64 {
-    if k > n { 0.0 } else { (0..k).fold(1.0, |ways, i| ways * (n - i) as f64 / (i + 1) as f64) }
-}
-
 impl MixAndCheck {
     /// An honest server is never accused in `trials` runs.
     ///
@@ -115,6 +111,20 @@ impl MixAndCheck {
         let class = self.rarest_class()?;
         let samples = self.choose(sizes.queries + sizes.public, |label, _| label != class)?;
         self.some(sizes, k, trials, &samples, |at| Cheat::FlipLabel { class, at })
+    }
+
+    /// How runs end in which one class is forced where a cheat says, the class being nobody's. The client's own order
+    /// decides what stands there, so a server that chooses well would be caught less often than theory says.
+    ///
+    /// # Errors
+    /// If a run fails.
+    pub fn forced_where(&self, sizes: Sizes, trials: u64, cheat: &dyn Fn(usize) -> Cheat) -> Verdict<Tally> {
+        let class = self.rarest_class()?;
+        let samples = self.choose(sizes.queries + sizes.public, |label, _| label != class)?;
+        Tally::of(0..trials, |seed| {
+            let server = cheating_server(Arc::clone(&self.inner), self.open.clone(), cheat(class), seed);
+            self.trial(sizes, &samples, server, seed)
+        })
     }
 
     /// Another bias in the last layer at `k` positions: another model for some of them.
@@ -153,12 +163,7 @@ impl MixAndCheck {
         samples.extend(self.differing(other, false, 2 * wrong_in_pool)?);
         let server = cheating_server(Arc::clone(&self.inner), None, Cheat::OtherModel(Arc::clone(other)), 0);
         let tally = Tally::of(0..trials, |seed| self.trial(sizes, &samples, Arc::clone(&server), seed))?;
-        let pool = 3 * wrong_in_pool;
-        let accepted = |wrong: usize| {
-            choose(wrong_in_pool, wrong) * choose(pool - wrong_in_pool, sizes.public - wrong)
-                / choose(pool, sizes.public)
-        };
-        let fooled = (0..=sizes.tolerance).map(accepted).sum();
+        let fooled = everywhere_passes(sizes, 3 * wrong_in_pool, 2 * wrong_in_pool);
         compare(tally, fooled, 0.0).map_err(|f| f.at(format!("another model for all, {sizes:?}, {tally:?}")))
     }
 
@@ -175,9 +180,8 @@ impl MixAndCheck {
             let trial = self.trial(sizes, &samples, server, seed);
             Trial { options: Options { reveal: Reveal::Label, ..self.options }, ..trial }
         })?;
-        let right = 1.0 / self.model.graph().classes() as f64;
-        let (fooled, unharmed) = sizes.fooled_and_unharmed(1);
-        let (fooled, unharmed) = ((1.0 - right) * fooled, right + (1.0 - right) * unharmed);
+        let chances = random_classes(sizes, 1, self.model.graph().classes());
+        let (fooled, unharmed) = (chances.fooled, chances.unharmed);
         compare(tally, fooled, unharmed).map_err(|f| f.at(format!("a random answer, {sizes:?}, {tally:?}")))
     }
 

@@ -21,7 +21,8 @@ fn honest() -> Arc<dyn Protocol> {
 fn open(in_the_clear: bool) -> OpenServer {
     Arc::new(move |me, model| {
         let score_bits = model.graph().ring().bits();
-        Ok(Opened { kernels: PlainInsecure::new().server_kernels(me, model)?, score_bits, in_the_clear })
+        let kernels = PlainInsecure::new().server_kernels(me, model)?;
+        Ok(Opened { kernels, score_bits, in_the_clear, next_model: None })
     })
 }
 
@@ -95,6 +96,16 @@ fn random_answers_differ_between_equal_queries() {
     let run = run(&honest(), &server, &model, &[batch], conditions, &|c, s| (c, s)).both().unwrap();
     let classes: std::collections::BTreeSet<_> = run.answers[0].iter().map(|a| a.label).collect();
     assert!(classes.len() > 5, "{classes:?}");
+}
+
+#[test]
+fn a_replayed_answer_is_that_of_the_position_before() {
+    let (model, _) = like_cnn4();
+    let (answers, right) = answers(Cheat::Replay(Positions::these([0, 2, 3])), &model, Options::default());
+    for (i, answer) in answers.iter().enumerate() {
+        let expected = if [2, 3].contains(&i) { &right[i - 1] } else { &right[i] };
+        assert_eq!(answer.scores.as_ref(), Some(expected), "position {i}");
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Figures, as SVG and PNG.
 
+mod accuracy;
 mod axis;
 mod canvas;
+mod detection;
 mod font;
+mod fusion_cost;
 mod measured;
 mod panel;
 mod soundness;
@@ -13,6 +16,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::cells::Cell;
+use super::cheating::Judged;
+use super::fusion_cost::prices;
 use super::operators;
 
 /// A figure that was written: the name of its files and what it shows.
@@ -22,11 +27,11 @@ pub(crate) struct Figure {
     pub(crate) caption: String,
 }
 
-/// Writes every figure that the cells allow into a folder.
+/// Writes every figure that the cells and the trials allow into a folder.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub(crate) fn write(cells: &[Cell<'_>], dir: &Path) -> Result<Vec<Figure>> {
+pub(crate) fn write(cells: &[Cell<'_>], trials: &[Judged<'_>], dir: &Path) -> Result<Vec<Figure>> {
     let mut written = Vec::new();
     let mut add = |name: String, caption: String, drawing: Option<canvas::Drawing>| -> Result<()> {
         if let Some(d) = drawing {
@@ -36,12 +41,18 @@ pub(crate) fn write(cells: &[Cell<'_>], dir: &Path) -> Result<Vec<Figure>> {
         Ok(())
     };
     let models: BTreeSet<&str> = cells.iter().map(|c| c.setting().model.as_str()).collect();
+    let all_prices = prices(cells);
     for model in models {
         let of_model: Vec<&Cell<'_>> = cells.iter().filter(|c| c.setting().model == model).collect();
         add(file_name(&["time", model]), format!("Time of one query, {model}"), measured::time(&of_model))?;
         let amortised = measured::amortised(&of_model);
         add(file_name(&["amortised", model]), format!("Amortised cost of one query, {model}"), amortised)?;
+        let priced: Vec<_> = all_prices.iter().filter(|p| p.cell.setting().model == model).collect();
+        let figure = fusion_cost::fusion_cost(&priced);
+        add(file_name(&["fusion-cost", model]), format!("The price of Fusion, {model}"), figure)?;
     }
+    add("detection".into(), "Detection, measured and computed".into(), detection::detection(trials))?;
+    add("accuracy".into(), "The accuracy test".into(), accuracy::accuracy(trials))?;
     // Bytes do not depend on the link: one figure for each protocol and model.
     let mut seen = BTreeSet::new();
     for c in operators::shown(cells) {
@@ -64,6 +75,7 @@ pub(crate) fn file_name(parts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::cells::cells;
+    use super::super::cheating::judged;
     use super::*;
     use crate::record::{Folder, samples};
 
@@ -77,6 +89,7 @@ mod tests {
             }
         }
         samples::add(&mut f, samples::composed(1));
+        f.trials.extend(samples::trials());
         vec![f]
     }
 
@@ -84,11 +97,15 @@ mod tests {
     fn every_figure_is_written_and_legible() {
         let folders = folders();
         let all = cells(&folders);
+        let trials = judged(&folders);
         let dir = tempfile::tempdir().unwrap();
-        let names: Vec<_> = write(&all, dir.path()).unwrap().into_iter().map(|f| f.name).collect();
+        let names: Vec<_> = write(&all, &trials, dir.path()).unwrap().into_iter().map(|f| f.name).collect();
         let expect = [
             "time-mnist-cnn4",
             "amortised-mnist-cnn4",
+            "fusion-cost-mnist-cnn4",
+            "detection",
+            "accuracy",
             "bytes-cheetah-mnist-cnn4",
             "bytes-fusion-cheetah-mnist-cnn4",
             "bytes-plain-mnist-cnn4",
@@ -105,12 +122,15 @@ mod tests {
         measured::amortised(&of_model).unwrap().assert_legible();
         measured::bytes(&all[0]).unwrap().assert_legible();
         soundness::figure().assert_legible();
+        fusion_cost::fusion_cost(&prices(&all).iter().collect::<Vec<_>>()).unwrap().assert_legible();
+        detection::detection(&trials).unwrap().assert_legible();
+        accuracy::accuracy(&trials).unwrap().assert_legible();
     }
 
     #[test]
     fn figures_without_data_are_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        let names: Vec<_> = write(&[], dir.path()).unwrap().into_iter().map(|f| f.name).collect();
+        let names: Vec<_> = write(&[], &[], dir.path()).unwrap().into_iter().map(|f| f.name).collect();
         assert_eq!(names, ["fusion-soundness"]);
         let mut f = samples::folder("a");
         samples::add(&mut f, samples::run("cheetah", "lan", 1));

@@ -30,7 +30,8 @@ pub(crate) fn wrap(setup: Setup, chunk: Option<usize>) -> Arc<dyn Protocol> {
 pub(crate) fn open_plain() -> OpenServer {
     Arc::new(|me, model| {
         let score_bits = model.graph().ring().bits();
-        Ok(Opened { kernels: PlainInsecure::new().server_kernels(me, model)?, score_bits, in_the_clear: true })
+        let kernels = PlainInsecure::new().server_kernels(me, model)?;
+        Ok(Opened { kernels, score_bits, in_the_clear: true, next_model: None })
     })
 }
 

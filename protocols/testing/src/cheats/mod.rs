@@ -1,25 +1,31 @@
 //! Servers that deviate, as wrappers around honest protocols.
 //!
 //! [`cheating_server`] turns a protocol and a [`Cheat`] into a protocol whose *server* deviates; its client is the
-//! honest one. Two mechanisms cover all cheats:
+//! honest one. Four mechanisms cover all cheats:
 //!
-//! - **another model throughout**: the honest server runs with weights it should not have. Works with every protocol.
+//! - **another model throughout**: the honest server runs with weights it should not have ([`Substitute`] makes some).
+//!   Works with every protocol.
 //! - **offsets on the server's share of the scores**, at chosen positions of the session. Adding d to the server's
 //!   share of a class adds d to the score that the client learns: an attack on any protocol with additive shares, and
-//!   on one whose server holds the values themselves. For this, the protocol's crate opens its server's kernels to the
-//!   test ([`Opened`]).
+//!   on one whose server holds the values themselves. For this, the protocol's crate opens its server's kernels
+//!   ([`Opened`]).
+//! - **another model for some batches**, where the opened kernels take one ([`NextModel`]).
+//! - **bytes changed on the wire**, in messages of chosen operators ([`WrongMessages`]).
 //!
 //! What the second can model: forcing a class ([`Cheat::FlipLabel`]: the label is wrong unless that class was right),
-//! answers that have nothing to do with the query ([`Cheat::RandomAnswer`]), and, exactly, a model that differs in the
-//! bias of its last layer ([`Cheat::OtherBias`]). A wholly different model at *some* positions of a batch
-//! ([`Cheat::OtherModelAt`]) needs the values: it works where the server has them, and is refused elsewhere. What
-//! neither can model: attacks that depend on the query, wrong messages in the middle of the protocol, timing.
+//! answers that have nothing to do with the query ([`Cheat::RandomAnswer`]), an earlier message sent again
+//! ([`Cheat::Replay`]), and, exactly, a model that differs in the bias of its last layer ([`Cheat::OtherBias`]). A wholly
+//! different model at *some* positions ([`Cheat::OtherModelAt`]) works within a batch where the server has the values,
+//! and by whole batches, which may be of one, where it has shares. What none can model: attacks that depend on the
+//! query.
 
 mod kernels;
 mod name;
 mod positions;
+mod substitute;
+mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use si_api::{
     Card, Client, CostLine, Error, Evaluator, Graph, Kernels, Model, Options, Party, Protocol, Result, Server,
@@ -28,13 +34,16 @@ use si_api::{
 use kernels::CheatKernels;
 pub use name::{CheatName, HowMany};
 pub use positions::Positions;
+pub use substitute::Substitute;
+pub use wire::WrongMessages;
 
 /// What a cheating server does.
 #[derive(Clone)]
 pub enum Cheat {
     /// Answers everything from another model of the same graph.
     OtherModel(Arc<Model>),
-    /// Answers from another model at some positions. Only where the server's share is the value itself.
+    /// Answers from another model at some positions. Only where the server's share is the value itself, or for whole
+    /// batches where the kernels take another model.
     OtherModelAt(Arc<Model>, Positions),
     /// Answers, at some positions, from the same model with another bias in its last layer: these numbers, one a class,
     /// are added to the scores.
@@ -48,7 +57,14 @@ pub enum Cheat {
     },
     /// Forces a class drawn at random for each of some positions.
     RandomAnswer(Positions),
+    /// Sends, at some positions, the share of the scores that it sent at the position before, if there is one.
+    Replay(Positions),
+    /// Changes bytes of its own messages.
+    Wire(WrongMessages),
 }
+
+/// A place for a model that the kernels take with the next batch they prepare.
+pub type NextModel = Arc<Mutex<Option<Arc<Model>>>>;
 
 /// A server's kernels, opened for cheating.
 pub struct Opened {
@@ -58,6 +74,8 @@ pub struct Opened {
     pub score_bits: u32,
     /// Whether the server's share of a value is the value itself.
     pub in_the_clear: bool,
+    /// How to give the kernels another model, if they take one.
+    pub next_model: Option<NextModel>,
 }
 
 /// Makes the honest server's kernels.
@@ -109,11 +127,19 @@ impl Protocol for CheatingServer {
         let refuse = |what: &str| Error::Unsupported { protocol: self.card.id.clone(), what: what.to_owned() };
         let open = self.open.as_ref().ok_or_else(|| refuse("cheating inside its operators"))?;
         let (meter, reveal) = (me.meter.clone(), me.options.reveal);
-        let opened = open(me, model)?;
-        if matches!(self.cheat, Cheat::OtherModelAt(..)) && !opened.in_the_clear {
+        let switch = match self.cheat {
+            Cheat::Wire(wrong) => Some(Arc::new(wire::Switch::new(wrong, self.seed))),
+            _ => None,
+        };
+        let me = match &switch {
+            Some(switch) => wire::tampered(me, switch)?,
+            None => me,
+        };
+        let opened = open(me, Arc::clone(&model))?;
+        if matches!(self.cheat, Cheat::OtherModelAt(..)) && !opened.in_the_clear && opened.next_model.is_none() {
             return Err(refuse("another model at some positions, for its server holds shares: use another bias"));
         }
-        let kernels = CheatKernels::new(opened, self.cheat.clone(), self.seed);
+        let kernels = CheatKernels::new(opened, model, switch, self.cheat.clone(), self.seed);
         Ok(Box::new(Evaluator::new(graph, kernels, meter, reveal)))
     }
 
