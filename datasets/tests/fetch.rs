@@ -14,7 +14,23 @@ fn tools(folder: &Path, npm: Option<&str>) -> PathBuf {
     let bin = folder.join("bin");
     std::fs::create_dir(&bin).unwrap();
     let path = std::env::var_os("PATH").unwrap();
-    for tool in ["sh", "cut", "dirname", "gzip", "mkdir", "mktemp", "mv", "rm", "sed", "sha256sum", "tar", "wc"] {
+    let tools = [
+        "sh",
+        "cut",
+        "dirname",
+        "grep",
+        "gzip",
+        "head",
+        "mkdir",
+        "mktemp",
+        "mv",
+        "rm",
+        "sed",
+        "sha256sum",
+        "tar",
+        "wc",
+    ];
+    for tool in tools {
         let found = std::env::split_paths(&path).map(|p| p.join(tool)).find(|p| p.is_file());
         symlink(found.unwrap_or_else(|| panic!("{tool} is not on the PATH")), bin.join(tool)).unwrap();
     }
@@ -68,10 +84,13 @@ fn a_failing_npm_is_reported() {
 }
 
 #[test]
-fn the_script_and_the_index_name_the_same_package() {
+fn the_script_and_the_index_name_the_same_packages() {
     let script = std::fs::read_to_string(SCRIPT).unwrap();
     let provenance = &si_datasets::describe("mnist-10k").unwrap().provenance;
     let value = |key: &str| script.lines().find_map(|l| l.strip_prefix(key)).unwrap().trim_matches('"').to_owned();
-    assert!(provenance.contains(&value("package_sha256=")));
-    assert!(provenance.contains(&value("package=").replace('@', " ")));
+    assert!(provenance.contains(&value("mnist_sha256=")));
+    assert!(provenance.contains(&value("mnist=").replace('@', " ")));
+    let provenance = &si_datasets::describe("imagenet-sample").unwrap().provenance;
+    assert!(provenance.contains(&value("foolbox_sha256=")));
+    assert!(provenance.contains(&value("foolbox=").replace("==", " ")));
 }

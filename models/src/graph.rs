@@ -376,8 +376,8 @@ impl GraphBuilder {
         if self.graph.nodes.iter().any(|n| n.name == name) {
             return Err(self.wrong(name, "another node has this name".to_owned()));
         }
-        let x = self.graph.shape(inputs[0]);
-        let shape = self.output_shape(&op, x, &inputs).map_err(|why| self.wrong(name, why))?;
+        let from: Vec<Shape> = inputs.iter().map(|v| self.graph.shape(*v)).collect();
+        let shape = output_shape(&op, &from).map_err(|why| self.wrong(name, why))?;
         let format = self.graph.format;
         let in_bits = inputs.iter().map(|v| self.graph.signed_bits(*v)).max().unwrap_or(0);
         let signed_bits = match op {
@@ -392,50 +392,51 @@ impl GraphBuilder {
         Ok(self.graph.nodes.len())
     }
 
-    fn output_shape(&self, op: &Op, x: Shape, inputs: &[ValueId]) -> std::result::Result<Shape, String> {
-        let slide = |window: &Window| {
-            window.output([x[1], x[2]]).ok_or_else(|| format!("a window {window:?} does not fit into {x:?}"))
-        };
-        match op {
-            Op::Conv { out_channels, window, groups } => {
-                if *groups == 0
-                    || *out_channels == 0
-                    || !x[0].is_multiple_of(*groups)
-                    || !out_channels.is_multiple_of(*groups)
-                {
-                    return Err(format!("{groups} groups do not divide {} and {out_channels} channels", x[0]));
-                }
-                let [h, w] = slide(window)?;
-                Ok([*out_channels, h, w])
-            }
-            Op::Fc { out_features: 0 } => Err("no output features".to_owned()),
-            Op::Fc { out_features } => Ok([*out_features, 1, 1]),
-            Op::MaxPool { window } | Op::AvgPool { window } => {
-                let [top, left, bottom, right] = window.padding;
-                if top.max(bottom) >= window.kernel[0] || left.max(right) >= window.kernel[1] {
-                    return Err(format!("a window {window:?} may lie wholly in its padding"));
-                }
-                let [h, w] = slide(window)?;
-                Ok([x[0], h, w])
-            }
-            Op::Add => {
-                let y = self.graph.shape(inputs[1]);
-                if x == y { Ok(x) } else { Err(format!("shapes {x:?} and {y:?} differ")) }
-            }
-            Op::Concat => {
-                let shapes: Vec<Shape> = inputs.iter().map(|v| self.graph.shape(*v)).collect();
-                if shapes.iter().any(|s| s[1..] != x[1..]) {
-                    return Err(format!("the heights or widths of {shapes:?} differ"));
-                }
-                Ok([shapes.iter().map(|s| s[0]).sum(), x[1], x[2]])
-            }
-            Op::Flatten => Ok([x.iter().product(), 1, 1]),
-            Op::Relu | Op::Rescale { .. } => Ok(x),
-        }
-    }
-
     fn wrong(&self, node: &str, why: String) -> Error {
         Error::Shape { model: self.graph.name.clone(), node: node.to_owned(), why }
+    }
+}
+
+/// Shape of what an operator makes of values of these shapes, of which there is at least one.
+pub(crate) fn output_shape(op: &Op, from: &[Shape]) -> std::result::Result<Shape, String> {
+    let x = from[0];
+    let slide = |window: &Window| {
+        window.output([x[1], x[2]]).ok_or_else(|| format!("a window {window:?} does not fit into {x:?}"))
+    };
+    match op {
+        Op::Conv { out_channels, window, groups } => {
+            if *groups == 0
+                || *out_channels == 0
+                || !x[0].is_multiple_of(*groups)
+                || !out_channels.is_multiple_of(*groups)
+            {
+                return Err(format!("{groups} groups do not divide {} and {out_channels} channels", x[0]));
+            }
+            let [h, w] = slide(window)?;
+            Ok([*out_channels, h, w])
+        }
+        Op::Fc { out_features: 0 } => Err("no output features".to_owned()),
+        Op::Fc { out_features } => Ok([*out_features, 1, 1]),
+        Op::MaxPool { window } | Op::AvgPool { window } => {
+            let [top, left, bottom, right] = window.padding;
+            if top.max(bottom) >= window.kernel[0] || left.max(right) >= window.kernel[1] {
+                return Err(format!("a window {window:?} may lie wholly in its padding"));
+            }
+            let [h, w] = slide(window)?;
+            Ok([x[0], h, w])
+        }
+        Op::Add => {
+            let y = from.get(1).copied().unwrap_or_default();
+            if x == y { Ok(x) } else { Err(format!("shapes {x:?} and {y:?} differ")) }
+        }
+        Op::Concat => {
+            if from.iter().any(|s| s[1..] != x[1..]) {
+                return Err(format!("the heights or widths of {from:?} differ"));
+            }
+            Ok([from.iter().map(|s| s[0]).sum(), x[1], x[2]])
+        }
+        Op::Flatten => Ok([x.iter().product(), 1, 1]),
+        Op::Relu | Op::Rescale { .. } => Ok(x),
     }
 }
 

@@ -14,17 +14,23 @@
 //! Both parties hold the graph; the weights are the server's alone. They are different types, so client code cannot
 //! touch them. Tensors are `ndarray`, batch first (n, c, h, w), everywhere.
 
+mod architectures;
 mod bounds;
 mod error;
 mod graph;
 mod hash;
 mod model;
+mod onnx;
 mod operators;
+mod pickle;
+mod rewrite;
 mod run_fixed;
 mod run_float;
+mod sketch;
 mod tolerance;
 mod walk;
 mod weights_file;
+mod widen;
 pub mod zoo;
 
 pub use bounds::{score_error_bound, worst_case_ranges};

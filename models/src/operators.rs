@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use crate::{Shape, Window};
@@ -147,6 +148,46 @@ pub(crate) fn conv<A: Accumulator>(
     out
 }
 
+/// *Local*: output channels that one matrix product computes. Not a matter of threads, so that floating-point answers do
+/// not depend on their number.
+const PRODUCT_ROWS: usize = 64;
+
+/// Convolution with bias and without groups as a product of matrices in f64, which is what processors are fastest at: on
+/// integers exact if no sum of products, nor part of one, can reach 2^53. `out` takes the sums.
+pub(crate) fn conv_by_matrix<T: Copy + Send + Sync>(
+    slide: Slide,
+    layer: &Linear<'_, T>,
+    x: &[T],
+    real: impl Fn(T) -> f64 + Sync,
+    out: impl Fn(f64) -> T + Sync,
+) -> Vec<T> {
+    let [channels, h, w] = slide.from;
+    let area = slide.to[1] * slide.to[2];
+    let taps: Vec<_> = slide.taps().collect();
+    let rows = channels * taps.len();
+    // One row for each input channel and tap: the number that each window has there.
+    let mut columns = vec![0.0f64; rows * area];
+    columns.par_chunks_mut(area.max(1)).enumerate().for_each(|(row, columns)| {
+        let plane = &x[row / taps.len() * h * w..][..h * w];
+        slide.for_each_run(taps[row % taps.len()], |run, input| {
+            for (column, x) in columns[run].iter_mut().zip(plane[input..].iter().step_by(slide.window.stride[1])) {
+                *column = real(*x);
+            }
+        });
+    });
+    let columns = ArrayView2::from_shape((rows, area), &columns).expect("as allocated");
+    let products = layer.weights.par_chunks(PRODUCT_ROWS * rows).zip(layer.bias.par_chunks(PRODUCT_ROWS));
+    let products = products.map(|(weights, bias)| {
+        let weights: Vec<f64> = weights.iter().map(|w| real(*w)).collect();
+        let weights = ArrayView2::from_shape((bias.len(), rows), &weights).expect("one row a bias");
+        let product = weights.dot(&columns);
+        let rows = product.rows().into_iter().zip(bias);
+        rows.flat_map(|(row, bias)| row.iter().map(|sum| out(sum + real(*bias))).collect::<Vec<_>>())
+            .collect::<Vec<T>>()
+    });
+    products.collect::<Vec<_>>().concat()
+}
+
 /// Fully connected layer with bias, summed in the order of the features.
 pub(crate) fn fc<A: Accumulator>(layer: &Linear<'_, A::Factor>, x: &[A::Factor]) -> Vec<A> {
     let rows = layer.weights.chunks_exact(x.len());
@@ -245,6 +286,10 @@ mod tests {
             let wide: Vec<i64> =
                 conv::<Option<i128>>(slide, groups, &layer, &x).iter().map(|v| v.unwrap() as i64).collect();
             prop_assert_eq!(&wide, &expected);
+            if groups == 1 {
+                let product = conv_by_matrix(slide, &layer, &x, |v| v as f64, |v| v as i64);
+                prop_assert_eq!(&product, &expected);
+            }
         }
     }
 

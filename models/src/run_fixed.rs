@@ -155,20 +155,20 @@ impl Hooks for Ranges {
 
 struct Executor<'a> {
     model: &'a Model,
-    /// Nodes whose sums of products cannot leave i64, whatever the input in range.
-    narrow: Vec<bool>,
+    /// How many bits each node's sums of products need, whatever the input in range.
+    sum_bits: Vec<u32>,
 }
 
 impl<'a> Executor<'a> {
     fn new(model: &'a Model) -> Self {
         let graph = model.graph();
-        let narrow = (graph.nodes().iter().enumerate())
+        let sum_bits = (graph.nodes().iter().enumerate())
             .map(|(index, node)| {
                 let input = graph.signed_bits(node.inputs[0]);
-                model.fixed(index).is_none_or(|layer| fits_i64(layer, input))
+                model.fixed(index).map_or(0, |layer| sum_bits(layer, input))
             })
             .collect();
-        Self { model, narrow }
+        Self { model, sum_bits }
     }
 
     fn image(&self, image: Vec<i64>, hooks: &mut impl Hooks) -> Result<Vec<i64>> {
@@ -192,13 +192,16 @@ impl<'a> Executor<'a> {
             Linear { weights: &layer.weights, bias: &layer.bias }
         };
         Ok(match &node.op {
-            Op::Conv { window, groups, .. } if self.narrow[index] => {
+            Op::Conv { window, groups: 1, .. } if self.sum_bits[index] <= F64_BITS => {
+                operators::conv_by_matrix(slide(*window), &layer(), &operands.x, |v| v as f64, |v| v as i64)
+            }
+            Op::Conv { window, groups, .. } if self.sum_bits[index] <= I64_BITS => {
                 operators::conv::<i64>(slide(*window), *groups, &layer(), &operands.x)
             }
             Op::Conv { window, groups, .. } => {
                 self.narrowed(index, operators::conv(slide(*window), *groups, &layer(), &operands.x))?
             }
-            Op::Fc { .. } if self.narrow[index] => operators::fc::<i64>(&layer(), &operands.x),
+            Op::Fc { .. } if self.sum_bits[index] <= I64_BITS => operators::fc::<i64>(&layer(), &operands.x),
             Op::Fc { .. } => self.narrowed(index, operators::fc(&layer(), &operands.x))?,
             Op::Rescale { bits } => {
                 let mut x = operands.x.into_owned();
@@ -253,13 +256,21 @@ impl<'a> Executor<'a> {
     }
 }
 
-/// Whether no sum of products with inputs of `input_bits` signed bits can leave i64.
-fn fits_i64(layer: &FixedLayer, input_bits: u32) -> bool {
+/// Bits of sums of which f64 holds every part exactly.
+const F64_BITS: u32 = 53;
+
+/// Bits of sums that i64 holds beside their sign.
+const I64_BITS: u32 = 63;
+
+/// The least b such that no sum of products with inputs of `input_bits` signed bits, nor part of one, can reach 2^b.
+fn sum_bits(layer: &FixedLayer, input_bits: u32) -> u32 {
     let fan_in = layer.weights.len() / layer.bias.len();
-    let rows = layer.weights.chunks_exact(fan_in);
-    rows.zip(&layer.bias).all(|(row, bias)| {
-        let weights = row.iter().fold(0u128, |sum, w| sum.saturating_add(u128::from(w.unsigned_abs())));
+    let rows = layer.weights.chunks_exact(fan_in).zip(&layer.bias);
+    let greatest = rows.map(|(row, bias)| {
+        // No overflow: fewer than 2^64 numbers below 2^64.
+        let weights: u128 = row.iter().map(|w| u128::from(w.unsigned_abs())).sum();
         let products = weights.saturating_mul(1u128 << (input_bits - 1));
-        products.saturating_add(u128::from(bias.unsigned_abs())) < 1 << 63
-    })
+        products.saturating_add(u128::from(bias.unsigned_abs()))
+    });
+    128 - greatest.max().unwrap_or(0).leading_zeros()
 }

@@ -24,6 +24,10 @@ fn node(model: &Model, index: usize, operands: Operands<'_, f32>) -> Result<Vec<
         Linear { weights: &layer.weights, bias: &layer.bias }
     };
     Ok(match &node.op {
+        // Summed in f64, so that this is the network and not an order of rounding.
+        Op::Conv { window, groups: 1, .. } => {
+            operators::conv_by_matrix(slide(*window), &linear(), &operands.x, f64::from, |v| v as f32)
+        }
         Op::Conv { window, groups, .. } => operators::conv::<f32>(slide(*window), *groups, &linear(), &operands.x),
         Op::Fc { .. } => operators::fc::<f32>(&linear(), &operands.x),
         Op::Relu => {

@@ -13,52 +13,61 @@ const DEVIATIONS: f64 = 8.0;
 struct Errors {
     /// Their mean, if every rescale comes out one too small.
     mean: f64,
-    /// Variance of what is left, taken as uncorrelated from number to number.
-    variance: f64,
+    /// Variance of what differs from channel to channel, and is the same throughout a channel.
+    shared: f64,
+    /// Variance of what differs from number to number.
+    own: f64,
 }
 
 impl Errors {
-    const NONE: Self = Self { mean: 0.0, variance: 0.0 };
+    const NONE: Self = Self { mean: 0.0, shared: 0.0, own: 0.0 };
 
-    /// The errors that a ReLU lets pass. Whichever those are, the distance of m or 0 from m/2 is m/2.
+    /// The errors that a ReLU lets pass: those of half the numbers, but a channel may pass more or less of its mean, from
+    /// which half the mean is half the mean away.
     fn gated(self) -> Self {
-        Self { mean: self.mean / 2.0, variance: self.variance + self.mean * self.mean / 4.0 }
+        Self { mean: self.mean / 2.0, shared: self.shared / 2.0 + self.mean * self.mean / 4.0, own: self.own / 2.0 }
     }
 
     /// One too small or not has variance 1/4 at most. So has the floor of a number that an error moved by a fraction of
     /// a unit.
     fn rescaled(self, bits: u32) -> Self {
         let unit = f64::from(bits).exp2();
-        Self { mean: self.mean / unit - 1.0, variance: self.variance / (unit * unit) + 0.5 }
+        let square = unit * unit;
+        Self { mean: self.mean / unit - 1.0, shared: self.shared / square, own: self.own / square + 0.5 }
     }
 
-    /// The two sides of a residual connection come from the same numbers: their deviations may be aligned.
+    /// The sum of numbers of one channel, times factors with this sum and this sum of squares.
+    fn times(self, sum: f64, squares: f64) -> Self {
+        Self { mean: self.mean * sum, shared: self.shared * sum * sum, own: self.own * squares }
+    }
+
+    /// The sum of two numbers with errors of their own.
     fn plus(self, other: Self) -> Self {
-        let deviation = self.variance.sqrt() + other.variance.sqrt();
-        Self { mean: self.mean + other.mean, variance: deviation * deviation }
+        Self { mean: self.mean + other.mean, shared: self.shared + other.shared, own: self.own + other.own }
     }
 
     fn reach(self) -> f64 {
-        self.mean.abs() + DEVIATIONS * self.variance.sqrt()
+        self.mean.abs() + DEVIATIONS * (self.shared + self.own).sqrt()
     }
 }
 
 /// By how much a score may differ from [`crate::run_fixed()`]'s, in units of the last place, when every rescale may come
 /// out as floor - 1 in place of floor, as the local truncation of shares does.
 ///
-/// A statistical bound, propagated layer by layer and channel by channel as a mean shift and a variance:
+/// A statistical bound, propagated layer by layer and channel by channel as a shift of the mean and two variances, of what
+/// a channel's numbers share and of what is each number's own:
 ///
 /// - a rescale is one too small with a chance p that depends on the data: its mean shift is -p, and is taken for p = 1,
 ///   the worst; its variance is at most 1/4, and rounding what came before adds as much;
-/// - a linear operator multiplies a channel's shift by the sum of the actual weights on that channel, sign and all, and
-///   the variance by the sum of their squares;
-/// - ReLU and max-pool enlarge no error; a ReLU stops some, so half the shift passes, give or take half the shift, which
-///   joins the variance.
+/// - a linear operator multiplies a channel's shift by the sum of the actual weights on that channel, sign and all, the
+///   shared variance by that sum's square and the own variance by the sum of squares; channels and the two sides of a
+///   residual connection are taken as uncorrelated;
+/// - max-pool enlarges no error; a ReLU stops those of half the numbers, so half the shift and of the variances passes,
+///   and a channel that passes all or nothing of its shift differs by half the shift, which joins the shared variance.
 ///
 /// The answer is the greatest |shift| + 8 standard deviations of any score, rounded up, and never more than
-/// [`crate::score_error_bound`]. Assumed is that deviations from the shift are uncorrelated from number to number and
-/// with the weights, so this is no proof: tests compare it with simulated truncation on real digits, where it is at
-/// least twice the greatest error seen.
+/// [`crate::score_error_bound`]. It is no proof: tests compare it with simulated truncation on real digits and photographs,
+/// where it is at least twice the greatest error seen.
 #[must_use]
 pub fn score_tolerance(model: &Model) -> i64 {
     let graph = model.graph();
@@ -76,12 +85,9 @@ pub fn score_tolerance(model: &Model) -> i64 {
             (Op::AvgPool { window }, _) => {
                 let area = window.kernel[0] * window.kernel[1];
                 let factor = graph.format().reciprocal(area) as f64;
-                let sum = |e: &Errors| Errors {
-                    mean: e.mean * area as f64 * factor,
-                    variance: e.variance * area as f64 * factor * factor,
-                };
-                x.iter().map(sum).collect()
+                x.iter().map(|e| e.times(area as f64 * factor, area as f64 * factor * factor)).collect()
             }
+            (Op::Add, _) if node.inputs[0] == node.inputs[1] => x.iter().map(|e| e.times(2.0, 4.0)).collect(),
             (Op::Add, _) => x.iter().zip(&all[node.inputs[1]]).map(|(a, b)| a.plus(*b)).collect(),
             (Op::Concat, _) => node.inputs.iter().flat_map(|v| all[*v].iter().copied()).collect(),
             (Op::Flatten, _) => x.iter().flat_map(|e| vec![*e; h * w]).collect(),
@@ -103,7 +109,7 @@ fn linear(layer: &FixedLayer, x: &[Errors], taps: usize, groups: usize) -> Vec<E
             row.chunks_exact(taps).zip(channels).fold(Errors::NONE, |sum, (weights, x)| {
                 let total: f64 = weights.iter().map(|w| *w as f64).sum();
                 let squares: f64 = weights.iter().map(|w| (*w as f64).powi(2)).sum();
-                Errors { mean: sum.mean + x.mean * total, variance: sum.variance + x.variance * squares }
+                sum.plus(x.times(total, squares))
             })
         })
         .collect()
