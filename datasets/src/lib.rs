@@ -20,5 +20,6 @@ pub use error::{Error, Result};
 pub use formats::encode_idx;
 pub use index::{
     DIRECTORY_VARIABLE, Description, describe, files_directory, is_folder, load, load_for, load_from, names,
+    photographs,
 };
 pub use photographs::Photographs;

@@ -15,10 +15,10 @@ use crate::{Dataset, Error, Result};
 pub struct Photographs {
     /// The name or folder they were opened by.
     pub name: String,
-    /// The class of each, below `classes`.
+    /// The class of each.
     pub labels: Vec<usize>,
-    /// Number of classes.
-    pub classes: usize,
+    /// Number of classes, if it is known: of a user's folder it is not.
+    pub classes: Option<usize>,
     /// Where they come from.
     pub provenance: String,
     /// SHA-256 of the files' SHA-256 and labels.
@@ -70,9 +70,8 @@ impl Photographs {
             labels.push(label(path).ok_or_else(unlabelled)?);
             hashes.push_str(&format!("{hash} {}\n", labels.last().copied().unwrap_or_default()));
         }
-        let classes = classes.unwrap_or_else(|| labels.iter().max().map_or(0, |l| l + 1));
-        if let Some(l) = labels.iter().find(|l| **l >= classes) {
-            return Err(Error::Index { why: format!("'{name}' has the label {l}, but only {classes} classes") });
+        if let Some(l) = labels.iter().find(|l| classes.is_some_and(|c| **l >= c)) {
+            return Err(Error::Index { why: format!("'{name}' has the label {l}, which is beyond its classes") });
         }
         let sha256 = sha256_hex(hashes.as_bytes());
         let files = files.into_iter().map(|(path, _)| path).collect();
@@ -123,7 +122,7 @@ impl Photographs {
             name: self.name.clone(),
             images: self.queries(&all, photograph)?,
             labels: self.labels.clone(),
-            classes: self.classes,
+            classes: self.classes.unwrap_or_else(|| self.labels.iter().max().map_or(0, |l| l + 1)),
             provenance: self.provenance.clone(),
             sha256: String::new(),
         };

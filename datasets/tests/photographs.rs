@@ -70,7 +70,7 @@ fn squeezenet_knows_photographs_in_float_and_fixed_point() {
         let ranks: Vec<_> = scores.outer_iter().zip(&set.labels).map(|(row, l)| rank(&row.to_vec(), *l)).collect();
         let [first, five] = [1, 5].map(|n| ranks.iter().filter(|r| **r < n).count());
         println!("{what}: {first} and {five} of {}", set.len());
-        assert_eq!((first, five), (12, 19), "{what}");
+        assert_eq!((first, five), (14, 19), "{what}");
     }
 }
 
@@ -109,7 +109,7 @@ fn the_tolerance_of_deep_networks_holds_and_catches_mistakes() {
     let tolerance = score_tolerance(&model);
     println!("squeezenet: tolerance {tolerance}; shares {shares}, always {all}");
     assert!(0 < shares && 2 * shares.max(all) <= tolerance);
-    // One bias of the last layer off by a tenth, of scores up to 30.
+    // The biases of the last layer off by half, of scores up to 39.
     let mut weights = model.weights().clone();
     weights.layers.get_mut("conv10").unwrap().bias.iter_mut().for_each(|b| *b += 0.5);
     let other = Model::new(Arc::clone(model.graph()), weights).unwrap();

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use ndarray::{Array3, Array4, Axis};
 use rand::{RngExt, SeedableRng};
 use si_api::Graph;
-use si_datasets::{Dataset, permutation};
+use si_datasets::{Dataset, Photographs, permutation};
 use si_fusion::PublicSamples;
 
 use crate::job::{Job, PublicSample};
@@ -21,6 +21,8 @@ const RANDOM_IMAGES: usize = 1 << 16;
 pub(crate) enum Source {
     /// A data set with labels.
     Set(Dataset),
+    /// Photographs with labels, of which each model makes its own queries.
+    Photographs(Photographs),
     /// Pixels drawn uniformly from [0, 1); a position is the seed of its image. There are no labels.
     Random,
 }
@@ -60,17 +62,21 @@ impl Source {
         if name == RANDOM {
             return Ok(Self::Random);
         }
-        if !si_datasets::names()?.contains(&name) {
+        if !si_datasets::is_folder(name) && !si_datasets::names()?.contains(&name) {
             let known = si_datasets::names()?.join(", ");
-            bail!("unknown data set '{name}': choose one of {RANDOM}, {known}");
+            bail!("unknown data set '{name}': choose one of {RANDOM}, {known}, or ./FOLDER with photographs");
         }
-        Ok(Self::Set(si_datasets::load(name)?))
+        Ok(match si_datasets::photographs(name)? {
+            Some(photographs) => Self::Photographs(photographs),
+            None => Self::Set(si_datasets::load(name)?),
+        })
     }
 
     /// Number of images.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Set(set) => set.len(),
+            Self::Photographs(set) => set.len(),
             Self::Random => RANDOM_IMAGES,
         }
     }
@@ -80,7 +86,10 @@ impl Source {
     pub(crate) fn label(&self, graph: &Graph, position: usize) -> Option<usize> {
         match self {
             Self::Set(set) if set.classes == graph.classes() => set.labels.get(position).copied(),
-            Self::Set(_) | Self::Random => None,
+            Self::Photographs(set) if set.classes.is_none_or(|c| c == graph.classes()) => {
+                set.labels.get(position).copied().filter(|l| *l < graph.classes())
+            }
+            Self::Set(_) | Self::Photographs(_) | Self::Random => None,
         }
     }
 
@@ -88,6 +97,7 @@ impl Source {
     pub(crate) fn hash(&self) -> String {
         match self {
             Self::Set(set) => set.sha256.clone(),
+            Self::Photographs(set) => set.sha256.clone(),
             Self::Random => blake3::hash(RANDOM.as_bytes()).to_hex().to_string(),
         }
     }
@@ -125,6 +135,24 @@ impl Source {
                     [c, h, w]
                 );
                 set.images.select(Axis(0), positions)
+            }
+            Self::Photographs(set) => {
+                let Some(photograph) = si_models::zoo::photograph(graph.name())? else {
+                    let model = graph.name();
+                    bail!(
+                        "data set {} holds photographs, model {model} is not for photographs: choose another",
+                        set.name
+                    );
+                };
+                let images = set.queries(positions, &photograph)?;
+                ensure!(
+                    images.shape()[1..] == [c, h, w],
+                    "model {} takes {:?}, but makes {:?} of photographs: correct its 'crop'",
+                    graph.name(),
+                    [c, h, w],
+                    &images.shape()[1..]
+                );
+                images
             }
             Self::Random => {
                 let mut images = Array4::zeros((positions.len(), c, h, w));

@@ -5,8 +5,9 @@ use crate::bounds::score_error_bound;
 use crate::{FixedLayer, Model, Op};
 
 /// Standard deviations allowed beyond the shift of the mean (*agreement*: the harness and its records share it). A
-/// normal deviate exceeds 8 with probability 1.2e-15.
-const DEVIATIONS: f64 = 8.0;
+/// normal deviate exceeds 8 with probability 1.2e-15; the rest is room for what is taken as an average, above all the
+/// half of the numbers that a ReLU stops.
+const DEVIATIONS: f64 = 12.0;
 
 /// What is known about the errors of one channel, in units of the last place.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +66,7 @@ impl Errors {
 /// - max-pool enlarges no error; a ReLU stops those of half the numbers, so half the shift and of the variances passes,
 ///   and a channel that passes all or nothing of its shift differs by half the shift, which joins the shared variance.
 ///
-/// The answer is the greatest |shift| + 8 standard deviations of any score, rounded up, and never more than
+/// The answer is the greatest |shift| + 12 standard deviations of any score, rounded up, and never more than
 /// [`crate::score_error_bound`]. It is no proof: tests compare it with simulated truncation on real digits and photographs,
 /// where it is at least twice the greatest error seen.
 #[must_use]
