@@ -24,4 +24,4 @@ pub use party::{Options, Party, Reveal, Seed, Truncation};
 pub use protocol::{Answer, Client, Helper, Protocol, Server};
 
 pub use si_models::{FixedPoint, Graph, Model, Node, Op, Shape, Window};
-pub use si_wire::{Channel, Entry, Meter, Phase, Role, Totals};
+pub use si_wire::{Channel, Entry, Error as WireError, Meter, Phase, Role, Totals};

@@ -1,12 +1,14 @@
 //! The two checks. Both always run to the end over all answers, so that neither the outcome nor its time says more
 //! than one bit.
 
+use serde::{Deserialize, Serialize};
 use si_api::{Answer, Error, Role};
 
 use crate::Plan;
 
 /// When copies of a query agree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Agreement {
     /// Equal labels. Scores are not compared, and so not handed out.
     Labels,

@@ -1,4 +1,4 @@
-use crate::{Plan, PlanError};
+use crate::{JournalError, Plan, PlanError};
 
 /// Why a Fusion protocol cannot be set up.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -38,4 +38,27 @@ pub enum FusionError {
         /// Index of the second.
         second: usize,
     },
+    /// The journal of a run cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A run is to go on without what is known of it.
+    #[error("to go on after {chunks} chunks, the client needs the journal of the run")]
+    NoJournal {
+        /// Chunks that are done.
+        chunks: usize,
+    },
+    /// More chunks are done than there are.
+    #[error("{chunks} chunks are said to be done, the plan has {of}")]
+    ResumedAfter {
+        /// Chunks that are said to be done.
+        chunks: usize,
+        /// Chunks of the plan.
+        of: usize,
+    },
+}
+
+impl From<FusionError> for si_api::Error {
+    fn from(e: FusionError) -> Self {
+        Self::invalid(e.to_string())
+    }
 }

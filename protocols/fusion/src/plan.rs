@@ -2,13 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::search::Remedy;
 use crate::soundness::{Bound, bound};
+use crate::{AccuracyGoal, AccuracyTest};
 
 /// Most inferences of one plan (local): the bound and the mixing keep a few words for each.
 const MOST_INFERENCES: usize = 1 << 26;
 
 /// A plan: R queries with B copies each and T public samples, of which up to m may come out wrong. The server knows
 /// it; only the order of the positions is secret.
+///
+/// **m and accuracy are one number.** Asking for c right answers of T is allowing m = T - c wrong ones, whoever made
+/// them: an honest model that errs, or a server that cheats. With m = 0 *every* public sample must come out right, so
+/// an honest model must be certain of each of them; with a test of accuracy on samples that the model may miss, the
+/// bound is that of the test's m ([`Self::with_test`]). A small T that was enough for m = 0 may then be too weak (R = 512,
+/// B = 5, T = 4: 2^-40.7 with m = 0, 2^-29.4 with m = 1); a T that tests accuracy at all is large enough to bear its own
+/// m (T = 100, c = 93: 2^-40.97 like m = 0, for the copies of a single query are the server's best choice in both).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Numbers", into = "Numbers")]
 pub struct Plan(Numbers);
@@ -47,6 +56,14 @@ pub enum PlanError {
         /// T.
         public: usize,
     },
+    /// More right answers asked for than there are samples.
+    #[error("{threshold} right answers of {public} public samples: no model meets that, ask for at most {public}")]
+    Threshold {
+        /// c.
+        threshold: usize,
+        /// T.
+        public: usize,
+    },
     /// More inferences than are supported.
     #[error("{queries} x {copies} + {public} inferences are more than the {most} of one plan: split the queries")]
     TooLarge {
@@ -62,7 +79,7 @@ pub enum PlanError {
     /// The bound is above what was asked.
     #[error(
         "{plan}: a cheating server wins with probability 2^{log2_probability:.2} by corrupting {corrupted} positions, \
-         {:.2} bits short of the {security_bits} asked for; take more copies or public samples, or a smaller tolerance",
+         {:.2} bits short of the {security_bits} asked for; {remedy}",
         f64::from(*security_bits) + log2_probability
     )]
     TooWeak {
@@ -74,6 +91,8 @@ pub enum PlanError {
         corrupted: usize,
         /// What was asked.
         security_bits: u32,
+        /// What would be enough.
+        remedy: Remedy,
     },
     /// No plan within the limits is enough.
     #[error(
@@ -92,6 +111,27 @@ pub enum PlanError {
         /// Greatest B tried.
         most_copies: usize,
     },
+    /// No plan with a test of accuracy within the limits is enough.
+    #[error(
+        "no plan for {queries} queries reaches 2^-{security_bits} with a test of accuracy (T from {least_public} to \
+         {most_public}) and at most {most_copies} copies: every sample that an honest model of accuracy {} may miss is one \
+         that a cheating server may spoil",
+        goal.honest
+    )]
+    NoneWithTest {
+        /// R.
+        queries: usize,
+        /// What was asked.
+        security_bits: f64,
+        /// What was asked of the test.
+        goal: AccuracyGoal,
+        /// Least T with that power.
+        least_public: usize,
+        /// Greatest T tried.
+        most_public: usize,
+        /// Greatest B tried.
+        most_copies: usize,
+    },
     /// No test of accuracy is both passed by the honest model and failed by any.
     #[error(
         "{public} public samples cannot test accuracy: a model of accuracy {honest} would fail any test with a \
@@ -105,6 +145,50 @@ pub enum PlanError {
         /// How often it may be refused.
         refusal: f64,
     },
+    /// An honest model misses the threshold too often.
+    #[error(
+        "{} of {} public samples right: an honest model of accuracy {honest} is refused with probability {refusal:.3}, \
+         {allowed} allowed; ask for at most {strictest}, or for samples that the model is certain of",
+        test.threshold, test.public
+    )]
+    HonestRefused {
+        /// The test.
+        test: AccuracyTest,
+        /// The honest model's accuracy.
+        honest: f64,
+        /// How often it is refused.
+        refusal: f64,
+        /// How often it may be.
+        allowed: f64,
+        /// The greatest threshold that it meets.
+        strictest: usize,
+    },
+    /// No number of samples tells the models apart.
+    #[error(
+        "no test of up to {most_public} public samples refuses a model of accuracy {} but for a probability of {}, and \
+         one of {} at most with probability {}; take more samples, or models further apart",
+        goal.worse, goal.pass, goal.honest, goal.refusal
+    )]
+    NoPower {
+        /// What was asked.
+        goal: AccuracyGoal,
+        /// Greatest T tried.
+        most_public: usize,
+    },
+    /// The model that must not pass is as good as the honest one.
+    #[error("a model of accuracy {} is not worse than an honest one of {}: no test refuses it", goal.worse, goal.honest)]
+    NotWorse {
+        /// What was asked.
+        goal: AccuracyGoal,
+    },
+    /// A number that must be a probability is none.
+    #[error("{name} is {value}: it must be between 0 and 1")]
+    NotAProbability {
+        /// What it is.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+    },
 }
 
 impl Plan {
@@ -114,6 +198,17 @@ impl Plan {
     /// If a number is out of range; whether the plan is secure is another question, see [`Self::secure`].
     pub fn new(queries: usize, copies: usize, public: usize, tolerance: usize) -> Result<Self, PlanError> {
         Self::try_from(Numbers { queries, copies, public, tolerance, chunk: None })
+    }
+
+    /// A plan whose public samples are a test of accuracy: T samples, m = T - c.
+    ///
+    /// # Errors
+    /// As [`Self::new`], which refuses a test that asks for no right answer; [`PlanError::Threshold`] if it asks for
+    /// more than there are samples.
+    pub fn with_test(queries: usize, copies: usize, test: AccuracyTest) -> Result<Self, PlanError> {
+        let AccuracyTest { public, threshold } = test;
+        let tolerance = public.checked_sub(threshold).ok_or(PlanError::Threshold { threshold, public })?;
+        Self::new(queries, copies, public, tolerance)
     }
 
     /// The same plan, run in chunks of at most `chunk` inferences each, to bound the memory that a batch takes.
@@ -146,6 +241,12 @@ impl Plan {
     #[must_use]
     pub fn tolerance(&self) -> usize {
         self.0.tolerance
+    }
+
+    /// The test that the public samples are: at least c = T - m of them must come out right.
+    #[must_use]
+    pub fn test(&self) -> AccuracyTest {
+        AccuracyTest { public: self.0.public, threshold: self.0.public - self.0.tolerance }
     }
 
     /// N = R B + T, inferences of one run.
@@ -189,7 +290,8 @@ impl Plan {
         if log2_probability <= -f64::from(security_bits) {
             Ok(Bound { log2_probability, corrupted })
         } else {
-            Err(PlanError::TooWeak { plan: *self, log2_probability, corrupted, security_bits })
+            let remedy = Remedy::of(self, f64::from(security_bits));
+            Err(PlanError::TooWeak { plan: *self, log2_probability, corrupted, security_bits, remedy })
         }
     }
 }
@@ -252,8 +354,24 @@ mod tests {
         let weak = Plan::new(512, 5, 4, 1).unwrap();
         let error = weak.secure(40).unwrap_err().to_string();
         assert!(error.contains("2^-29.39") && error.contains("10.61 bits short"), "{error}");
+        assert!(error.contains("B=59 copies") && error.contains("or T=6 public"), "{error}");
         assert!(Plan::default().secure(40).is_ok());
         assert!(Plan::default().secure(41).is_err());
+    }
+
+    #[test]
+    fn a_test_of_accuracy_is_a_tolerance() {
+        let of = |public| Plan::with_test(512, 5, AccuracyTest::for_honest(public, 0.98, 1e-3).unwrap()).unwrap();
+        assert_eq!((of(100).tolerance(), of(100).test()), (7, AccuracyTest { public: 100, threshold: 93 }));
+        // A test that can tell anything bears its own tolerance; a small T that was enough without one does not.
+        assert!((of(100).bound().log2_probability - Plan::default().bound().log2_probability).abs() < 1e-9);
+        assert_eq!(of(4).tolerance(), 2);
+        assert!(Plan::new(512, 5, 4, 0).unwrap().secure(40).is_ok());
+        assert!(matches!(of(4).secure(40), Err(PlanError::TooWeak { .. })));
+        assert_eq!(Plan::default().test(), AccuracyTest { public: 100, threshold: 100 });
+        let refusal = |threshold| Plan::with_test(512, 5, AccuracyTest { public: 10, threshold }).unwrap_err();
+        assert!(matches!(refusal(0), PlanError::Tolerance { tolerance: 10, public: 10 }));
+        assert!(refusal(11).to_string().contains("11 right answers of 10"));
     }
 
     #[test]

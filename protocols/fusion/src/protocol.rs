@@ -1,18 +1,18 @@
 //! The decorator.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use ndarray::Array3;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use si_api::{
-    Adversary, Answer, Card, Client, CostLine, Error, Graph, Meter, Model, Options, Party, Phase, Protocol, Result,
-    Reveal, Rounding, Server,
+    Adversary, Card, Client, CostLine, Error, Graph, Model, Options, Party, Protocol, Result, Reveal, Rounding, Server,
 };
 
 use crate::card::card;
-use crate::check::{Agreement, check};
-use crate::mix::{Mix, Slot};
+use crate::check::Agreement;
+use crate::client::{FusionClient, Kept};
+use crate::journal::{self, Identity, Journal, JournalError};
 use crate::public::Pool;
 use crate::{FusionError, Plan, PublicSamples};
 
@@ -26,6 +26,10 @@ pub struct Fusion {
     plan: Plan,
     public: Option<PublicSamples>,
     score_tolerance: Option<u64>,
+    /// Path and context.
+    journal: Option<(PathBuf, String)>,
+    /// Chunks that are done already.
+    done: usize,
     card: Card,
 }
 
@@ -43,14 +47,18 @@ impl Fusion {
             return Err(FusionError::Inner { inner: inner.card().id.clone(), missing });
         }
         let card = card(inner.card(), &plan, Some(bound), &[]);
-        Ok(Self { inner, plan, public: None, score_tolerance: None, card })
+        Ok(Self::with_card(inner, plan, card))
     }
 
     /// **Insecure**: over any protocol, whatever it lacks, and with any plan. For tests of the mixing and for costs.
     #[must_use]
     pub fn insecure_over_anything(inner: Arc<dyn Protocol>, plan: Plan) -> Self {
         let card = card(inner.card(), &plan, None, &missing(inner.card()));
-        Self { inner, plan, public: None, score_tolerance: None, card }
+        Self::with_card(inner, plan, card)
+    }
+
+    fn with_card(inner: Arc<dyn Protocol>, plan: Plan, card: Card) -> Self {
+        Self { inner, plan, public: None, score_tolerance: None, journal: None, done: 0, card }
     }
 
     /// Gives the client its public samples; a server needs none. A session can run as often as there are T unused ones.
@@ -70,6 +78,48 @@ impl Fusion {
     #[must_use]
     pub fn with_score_tolerance(self, score_tolerance: u64) -> Self {
         Self { score_tolerance: Some(score_tolerance), ..self }
+    }
+
+    /// Has the client keep the state of its run in a file, so that another client can go on when this one has died: it
+    /// takes the same `path`, and both parties [`Self::resumed_after`] the chunks that [`crate::progress`] tells.
+    /// `context` is whatever else must be the same then, such as the version of the code and the model; plan, graph,
+    /// queries and public samples are compared anyhow. A session with a journal holds one run.
+    ///
+    /// **The file is secret** until the run has ended: see [`crate::progress`]. Whoever is done with it deletes it.
+    #[must_use]
+    pub fn with_journal(self, path: impl Into<PathBuf>, context: impl Into<String>) -> Self {
+        Self { journal: Some((path.into(), context.into())), ..self }
+    }
+
+    /// Goes on after so many chunks, on which both parties have agreed. The server serves the rest of the plan and
+    /// needs no journal.
+    ///
+    /// # Errors
+    /// [`FusionError::ResumedAfter`] if the plan has fewer.
+    pub fn resumed_after(self, chunks: usize) -> std::result::Result<Self, FusionError> {
+        let of = self.plan.chunks().len();
+        if chunks > of { Err(FusionError::ResumedAfter { chunks, of }) } else { Ok(Self { done: chunks, ..self }) }
+    }
+
+    /// The journal of a client, opened and compared.
+    fn keep(&self, graph: &Graph, public: &PublicSamples, agreement: Agreement) -> Result<Option<Kept>> {
+        let Some((path, context)) = &self.journal else {
+            return if self.done == 0 { Ok(None) } else { Err(FusionError::NoJournal { chunks: self.done }.into()) };
+        };
+        let identity = Identity {
+            context: context.clone(),
+            plan: self.plan,
+            agreement,
+            graph: journal::digest_of(&graph.canonical()),
+            public: journal::digest_of(&format!("{} {:?}", journal::digest(&public.inputs), public.labels)),
+        };
+        let (journal, begun) = Journal::open(path, &identity).map_err(FusionError::from)?;
+        let chunks_done = journal.progress().chunks_done;
+        if chunks_done != self.done {
+            let (path, agreed) = (path.clone(), self.done);
+            return Err(FusionError::from(JournalError::OtherProgress { path, journal: chunks_done, agreed }).into());
+        }
+        Ok(Some(Kept { path: path.clone(), identity, journal, begun, over: false }))
     }
 
     /// The plan.
@@ -108,19 +158,21 @@ impl Protocol for Fusion {
         let public = self.public.as_ref().ok_or_else(|| Error::invalid("fusion's client has no public samples"))?;
         let pool = Pool::new(public, &graph, &mut rng)?;
         let (meter, agreement) = (me.meter.clone(), self.agreement(me.options.reveal));
+        let kept = self.keep(&graph, public, agreement)?;
         let inner = self.inner.client(me, graph)?;
-        Ok(Box::new(FusionClient { inner, plan: self.plan, agreement, pool, rng, meter, ended: false }))
+        let (plan, done) = (self.plan, self.done);
+        Ok(Box::new(FusionClient { inner, plan, agreement, pool, rng, meter, done, kept, ended: false }))
     }
 
     fn server(&self, me: Party, model: Arc<Model>) -> Result<Box<dyn Server>> {
-        Ok(Box::new(FusionServer { inner: self.inner.server(me, model)?, plan: self.plan }))
+        Ok(Box::new(FusionServer { inner: self.inner.server(me, model)?, plan: self.plan, done: self.done }))
     }
 
-    /// What the inner protocol declares for the batches of one run.
+    /// What the inner protocol declares for the batches of one run, or of what is left of it.
     fn cost(&self, graph: &Graph, n: usize, options: Options) -> Result<Vec<CostLine>> {
         let mut lines = Vec::new();
         if runs(&self.plan, n)? {
-            for chunk in self.plan.chunks() {
+            for chunk in self.plan.chunks().into_iter().skip(self.done) {
                 lines.extend(self.inner.cost(graph, chunk, options)?);
             }
         }
@@ -129,7 +181,7 @@ impl Protocol for Fusion {
 }
 
 /// Whether there is anything to do for `n` queries.
-fn runs(plan: &Plan, n: usize) -> Result<bool> {
+pub(crate) fn runs(plan: &Plan, n: usize) -> Result<bool> {
     if n > plan.queries() {
         return Err(Error::invalid(format!(
             "{n} queries are more than the R={} of one run: split them",
@@ -139,86 +191,17 @@ fn runs(plan: &Plan, n: usize) -> Result<bool> {
     Ok(n > 0)
 }
 
-struct FusionClient {
-    inner: Box<dyn Client>,
-    plan: Plan,
-    agreement: Agreement,
-    pool: Pool,
-    rng: ChaCha20Rng,
-    meter: Meter,
-    /// A run has failed: another one would give the server another chance, or meet it out of step.
-    ended: bool,
-}
-
-impl Client for FusionClient {
-    /// Prepares the batch; in chunks, each is prepared when its turn comes, so that no more than one waits in memory.
-    fn offline(&mut self, n: usize) -> Result<()> {
-        if runs(&self.plan, n)? && !self.plan.is_chunked() {
-            self.inner.offline(self.plan.inferences())
-        } else {
-            Ok(())
-        }
-    }
-
-    fn online(&mut self, queries: &[Array3<i64>]) -> Result<Vec<Answer>> {
-        if self.ended {
-            return Err(Error::invalid("a run of this session has failed, and ended it: start a new one"));
-        }
-        if !runs(&self.plan, queries.len())? {
-            return Ok(Vec::new());
-        }
-        let (mix, public) = {
-            let _scope = self.meter.enter(Phase::Online, "mix");
-            if let Some(i) = self.pool.overlap(queries) {
-                return Err(Error::invalid(format!("query {i} is also a public sample: its label is known already")));
-            }
-            (Mix::draw(&self.plan, &mut self.rng), self.pool.take(&self.plan)?)
-        };
-        self.ended = true; // until this run has gone well
-        let mut answers = Vec::with_capacity(self.plan.inferences());
-        let mut slots = mix.slots();
-        for chunk in self.plan.chunks() {
-            let (now, later) = slots.split_at(chunk);
-            slots = later;
-            let batch = {
-                let _scope = self.meter.enter(Phase::Online, "mix");
-                let input = |slot: &Slot| match *slot {
-                    Slot::Copy(query) => queries[query % queries.len()].clone(),
-                    Slot::Public(sample) => public[sample].0.clone(),
-                };
-                now.iter().map(input).collect::<Vec<_>>()
-            };
-            if self.plan.is_chunked() {
-                self.inner.offline(chunk)?;
-            }
-            let some = self.inner.online(&batch)?;
-            if some.len() != chunk {
-                return Err(Error::invalid(format!(
-                    "the inner protocol gave {} answers to {chunk} inputs",
-                    some.len()
-                )));
-            }
-            answers.extend(some);
-        }
-        // Only now, with every answer in hand: a check in between would tell the server when it was caught.
-        let _scope = self.meter.enter(Phase::Verify, "check");
-        let (copies, answers) = mix.unmix(&self.plan, answers);
-        let known: Vec<_> = answers.into_iter().zip(public.iter().map(|(_, label)| *label)).collect();
-        let checked = check(&self.plan, self.agreement, queries.len(), copies, &known);
-        self.ended = checked.is_err();
-        checked
-    }
-}
-
 /// The server: the inner one as it is. It knows the plan, and nothing of the mixing.
 struct FusionServer {
     inner: Box<dyn Server>,
     plan: Plan,
+    /// Chunks that are done already.
+    done: usize,
 }
 
 impl Server for FusionServer {
     fn offline(&mut self, n: usize) -> Result<()> {
-        if runs(&self.plan, n)? && !self.plan.is_chunked() {
+        if runs(&self.plan, n)? && !self.plan.is_chunked() && self.done == 0 {
             self.inner.offline(self.plan.inferences())
         } else {
             Ok(())
@@ -227,7 +210,7 @@ impl Server for FusionServer {
 
     fn online(&mut self, n: usize) -> Result<()> {
         if runs(&self.plan, n)? {
-            for chunk in self.plan.chunks() {
+            for chunk in self.plan.chunks().into_iter().skip(self.done) {
                 if self.plan.is_chunked() {
                     self.inner.offline(chunk)?;
                 }

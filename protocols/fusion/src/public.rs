@@ -41,17 +41,18 @@ impl PublicSamples {
     }
 }
 
-/// The samples of one session, in random order, each used at most once: a sample that comes again could be recognised
-/// by whatever the server learns of it outside the protocol.
+/// The samples of one session, each used at most once: a sample that comes again could be recognised by whatever the
+/// server learns of it outside the protocol.
 pub(crate) struct Pool {
-    samples: Vec<(Array3<i64>, usize)>,
+    public: PublicSamples,
+    /// Indices of those that are left, in random order.
+    unused: Vec<usize>,
     known: HashSet<Array3<i64>>,
 }
 
 impl Pool {
     pub(crate) fn new(public: &PublicSamples, graph: &Graph, rng: &mut impl CryptoRng) -> si_api::Result<Self> {
-        let mut samples: Vec<_> = public.inputs.iter().cloned().zip(public.labels.iter().copied()).collect();
-        for (i, (input, label)) in samples.iter().enumerate() {
+        for (i, (input, label)) in public.inputs.iter().zip(&public.labels).enumerate() {
             if input.shape() != graph.input_shape() || *label >= graph.classes() {
                 return Err(Error::invalid(format!(
                     "public sample {i} has shape {:?} and label {label}, but {graph} was asked for",
@@ -59,13 +60,14 @@ impl Pool {
                 )));
             }
         }
-        samples.shuffle(rng);
-        Ok(Self { samples, known: public.inputs.iter().cloned().collect() })
+        let mut unused: Vec<_> = (0..public.inputs.len()).collect();
+        unused.shuffle(rng);
+        Ok(Self { public: public.clone(), unused, known: public.inputs.iter().cloned().collect() })
     }
 
-    /// Takes the samples for one run.
-    pub(crate) fn take(&mut self, plan: &Plan) -> si_api::Result<Vec<(Array3<i64>, usize)>> {
-        let left = self.samples.len();
+    /// Takes the samples for one run: their indices.
+    pub(crate) fn take(&mut self, plan: &Plan) -> si_api::Result<Vec<usize>> {
+        let left = self.unused.len();
         let rest = left.checked_sub(plan.public()).ok_or_else(|| {
             Error::invalid(format!(
                 "{left} of {} public samples are unused, a run takes T={}: each may be used only once, so bring more",
@@ -73,7 +75,24 @@ impl Pool {
                 plan.public()
             ))
         })?;
-        Ok(self.samples.split_off(rest))
+        Ok(self.unused.split_off(rest))
+    }
+
+    /// Takes these samples, for a run that goes on.
+    pub(crate) fn reserve(&mut self, samples: &[usize]) -> si_api::Result<()> {
+        if let Some(beyond) = samples.iter().find(|sample| **sample >= self.public.inputs.len()) {
+            return Err(Error::invalid(format!("the run was begun with public sample {beyond}, which is not there")));
+        }
+        self.unused.retain(|sample| !samples.contains(sample));
+        Ok(())
+    }
+
+    pub(crate) fn input(&self, sample: usize) -> &Array3<i64> {
+        &self.public.inputs[sample]
+    }
+
+    pub(crate) fn label(&self, sample: usize) -> usize {
+        self.public.labels[sample]
     }
 
     /// The first query that is a public sample as well, used or not.

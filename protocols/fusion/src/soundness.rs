@@ -17,11 +17,8 @@ use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
+use crate::Plan;
 use crate::ln_factorial::ln_binomial;
-use crate::{Plan, PlanError};
-
-/// More copies than this are not searched (local): a single query needs 19 for 40 bits.
-const MOST_COPIES: usize = 64;
 
 /// The server's best chance against a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -67,48 +64,11 @@ fn sets(plan: &Plan) -> RangeInclusive<usize> {
 
 /// Whether the bound is at most 2^-`security_bits`. A plan that is not enough shows it mostly with one query, or with
 /// all of them, so these are tried first.
-fn is_enough(plan: &Plan, security_bits: f64) -> bool {
+pub(crate) fn is_enough(plan: &Plan, security_bits: f64) -> bool {
     let all = sets(plan);
     let one_query = *all.start()..=all.start() + plan.tolerance();
     let all_queries = all.end() - plan.tolerance()..=*all.end();
     one_query.chain(all_queries).chain(all).all(|k| log2_win(plan, k) <= -security_bits)
-}
-
-/// The plan with the fewest inferences for `queries` queries whose bound is at most 2^-`security_bits`, with a number
-/// of public samples from `public`; of equally large plans the one with the fewest copies.
-///
-/// Every candidate is computed, none inferred from its neighbours: with a tolerance, the bound need not fall with
-/// every public sample added.
-///
-/// # Errors
-/// [`PlanError::NoneFound`], or if the numbers make no plan at all.
-pub fn search(
-    queries: usize,
-    security_bits: f64,
-    tolerance: usize,
-    public: RangeInclusive<usize>,
-) -> Result<Plan, PlanError> {
-    let mut best: Option<Plan> = None;
-    let least_public = (*public.start()).max(tolerance + usize::from(tolerance > 0));
-    for copies in 1..=MOST_COPIES {
-        for public in least_public..=*public.end() {
-            let plan = Plan::new(queries, copies, public, tolerance)?;
-            if best.is_some_and(|b| plan.inferences() >= b.inferences()) {
-                break; // more public samples only make it larger
-            }
-            if is_enough(&plan, security_bits) {
-                best = Some(plan);
-                break;
-            }
-        }
-    }
-    best.ok_or(PlanError::NoneFound {
-        queries,
-        security_bits,
-        tolerance,
-        most_public: *public.end(),
-        most_copies: MOST_COPIES,
-    })
 }
 
 /// The logarithm of a sum of numbers given by their logarithms.
@@ -123,31 +83,12 @@ fn ln_sum(terms: impl Iterator<Item = f64> + Clone) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use num_bigint::BigUint;
+
     use super::*;
 
     fn plan(queries: usize, copies: usize, public: usize, tolerance: usize) -> Plan {
         Plan::new(queries, copies, public, tolerance).unwrap()
-    }
-
-    #[test]
-    fn the_published_table_of_smallest_plans() {
-        let table = [
-            (1, 19, 25, 44.0, -40.36),
-            (4, 13, 12, 16.0, -41.58),
-            (16, 9, 8, 9.5, -42.41),
-            (64, 7, 6, 7.094, -43.42),
-            (128, 6, 5, 6.039, -41.05),
-            (512, 5, 4, 5.008, -40.71),
-            (1024, 5, 4, 5.004, -44.71),
-            (4096, 4, 1750, 4.427, -40.00),
-        ];
-        for (queries, copies, public, amortised, log2) in table {
-            let found = search(queries, 40.0, 0, 0..=4000).unwrap();
-            assert_eq!(found, plan(queries, copies, public, 0));
-            assert!((found.amortised() - amortised).abs() < 5.1e-4, "R={queries}: {}", found.amortised());
-            let is = bound(&found).log2_probability;
-            assert!((is - log2).abs() < 5.1e-3, "R={queries}: {is}");
-        }
     }
 
     #[test]
@@ -163,98 +104,66 @@ mod tests {
     #[test]
     fn no_public_sample_is_no_security() {
         assert!(bound(&plan(8, 20, 0, 0)).log2_probability.abs() < 1e-9);
-        assert!(matches!(search(8, 40.0, 0, 0..=0), Err(PlanError::NoneFound { .. })));
     }
 
-    #[test]
-    fn a_search_respects_the_public_samples_asked_for() {
-        assert_eq!(search(512, 40.0, 0, 100..=1000).unwrap(), plan(512, 5, 100, 0));
-        for tolerance in 1..8 {
-            let found = search(64, 40.0, tolerance, 0..=500).unwrap();
-            assert!(bound(&found).log2_probability <= -40.0);
-            let smaller = plan(64, found.copies(), found.public() - 1, tolerance);
-            assert!(bound(&smaller).log2_probability > -40.0, "{found:?}");
-        }
+    /// C(n, k), exactly.
+    fn choose(n: usize, k: usize) -> BigUint {
+        let k = k.min(n.saturating_sub(k));
+        (0..k).fold(BigUint::from(1u32), |ways, i| ways * (n - i) / (i + 1))
     }
 
-    /// A natural number, least significant limb first.
-    #[derive(Clone)]
-    struct Natural(Vec<u32>);
+    fn log2(x: &BigUint) -> f64 {
+        let shift = x.bits().saturating_sub(64);
+        let top = (x >> shift).iter_u64_digits().next().unwrap_or(0);
+        (top as f64).log2() + shift as f64
+    }
 
-    impl Natural {
-        fn times(&mut self, by: usize) {
-            let mut carry = 0;
-            for limb in &mut self.0 {
-                let x = u64::from(*limb) * by as u64 + carry;
-                (*limb, carry) = (x as u32, x >> 32);
-            }
-            if carry > 0 {
-                self.0.push(carry as u32);
-            }
-        }
+    /// The bound's formula in exact integers: ways to win, and ways to choose the set.
+    fn exact(plan: &Plan, k: usize) -> Option<f64> {
+        let ways = |p: usize| {
+            let j = k.checked_sub(p).filter(|all| all.is_multiple_of(plan.copies()))? / plan.copies();
+            (1..=plan.queries()).contains(&j).then(|| choose(plan.queries(), j) * choose(plan.public(), p))
+        };
+        let ways: BigUint = (0..=plan.tolerance()).filter_map(ways).sum();
+        (ways > BigUint::ZERO).then(|| log2(&ways) - log2(&choose(plan.inferences(), k)))
+    }
 
-        fn over(&mut self, by: usize) {
-            let mut rest = 0;
-            for limb in self.0.iter_mut().rev() {
-                let x = rest << 32 | u64::from(*limb);
-                (*limb, rest) = ((x / by as u64) as u32, x % by as u64);
-            }
-            assert_eq!(rest, 0, "binomial coefficients divide without remainder");
-        }
-
-        fn plus(&mut self, other: &Self) {
-            self.0.resize(self.0.len().max(other.0.len()) + 1, 0);
-            let mut carry = 0;
-            for (i, limb) in self.0.iter_mut().enumerate() {
-                let x = u64::from(*limb) + u64::from(other.0.get(i).copied().unwrap_or(0)) + carry;
-                (*limb, carry) = (x as u32, x >> 32);
-            }
-        }
-
-        fn times_binomial(mut self, n: usize, k: usize) -> Self {
-            for i in 0..k {
-                self.times(n - i);
-                self.over(i + 1);
-            }
-            self
-        }
-
-        fn log2(&self) -> f64 {
-            let top = self.0.iter().rposition(|limb| *limb != 0).unwrap();
-            let digits =
-                (0..=top).rev().take(4).map(|i| f64::from(self.0[i]) * 2f64.powi(32 * (i as i32 - top as i32)));
-            digits.sum::<f64>().log2() + 32.0 * top as f64
+    fn assert_exact(plan: &Plan, k: usize) {
+        let is = log2_win(plan, k);
+        match exact(plan, k) {
+            Some(expected) => assert!((is - expected).abs() < 1e-9, "{plan:?}, k={k}: {is} instead of {expected}"),
+            None => assert_eq!(is, f64::NEG_INFINITY),
         }
     }
 
     #[test]
-    fn exact_integers_agree() {
-        let plans = [
+    fn exact_integers_agree_for_every_set() {
+        for plan in [
             plan(1, 3, 2, 0),
             plan(3, 2, 5, 2),
             plan(16, 2, 4, 1),
             plan(40, 5, 30, 3),
             plan(7, 2, 9, 8),
             plan(96, 3, 10, 1),
-        ];
-        for plan in plans {
-            for k in sets(&plan) {
-                let mut ways = Natural(vec![0]);
-                for j in 1..=plan.queries() {
-                    for p in 0..=plan.tolerance() {
-                        if j * plan.copies() + p == k {
-                            let one = Natural(vec![1]).times_binomial(plan.queries(), j);
-                            ways.plus(&one.times_binomial(plan.public(), p));
-                        }
-                    }
-                }
-                let is = log2_win(&plan, k);
-                if ways.0.iter().all(|limb| *limb == 0) {
-                    assert_eq!(is, f64::NEG_INFINITY);
-                    continue;
-                }
-                let expected = ways.log2() - Natural(vec![1]).times_binomial(plan.inferences(), k).log2();
-                assert!((is - expected).abs() < 1e-9, "{plan:?}, k={k}: {is} instead of {expected}");
+        ] {
+            sets(&plan).for_each(|k| assert_exact(&plan, k));
+        }
+    }
+
+    #[test]
+    fn exact_integers_agree_for_large_plans_where_it_matters() {
+        for plan in [
+            plan(128, 6, 5, 0),
+            Plan::default(),
+            plan(512, 5, 4, 1),
+            plan(512, 7, 100, 7),
+            plan(1024, 5, 4, 0),
+            plan(4096, 4, 1750, 0),
+        ] {
+            let all = plan.queries() * plan.copies();
+            let best = bound(&plan).corrupted;
+            for k in [plan.copies(), 2 * plan.copies() + plan.tolerance(), all, all + plan.tolerance(), best] {
+                assert_exact(&plan, k);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The price of Fusion's soundness, computed from the bound, not measured.
 
 use si_fusion::Plan;
-use si_fusion::soundness::search;
+use si_fusion::search;
 
 use super::axis::{Axis, Spacing};
 use super::canvas::{Align, Drawing, Marker, PALETTE, Type};
