@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use si_api::{Adversary, Card, Options, Protocol};
-use si_cheetah::{Cheetah, InsecureOpened};
+use si_cheetah::{Cheetah, Extension, InsecureOpened};
 use si_cryptflow2::{Comparison, CrypTFlow2, LinearLayers};
 use si_fusion::{Fusion, Plan, PublicSamples};
 use si_plain::PlainInsecure;
@@ -21,6 +21,8 @@ const OPENED: &[(&str, fn(Options) -> OpenServer)] = &[("plain", open_plain), ("
 const PROTOCOLS: &[(&str, Make)] = &[
     ("plain", |_| Arc::new(PlainInsecure::new())),
     ("cheetah", |o| Arc::new(Cheetah::new(o.truncation))),
+    ("cheetah+iknp", |o| Arc::new(Cheetah::with_ot(o.truncation, Extension::Iknp))),
+    ("cheetah+softspoken", |o| Arc::new(Cheetah::with_ot(o.truncation, Extension::SoftSpoken))),
     // Exact, whatever truncation is asked for.
     ("cryptflow2", |_| Arc::new(CrypTFlow2::new(LinearLayers::He, Comparison::Iknp))),
     ("cryptflow2+silent", |_| Arc::new(CrypTFlow2::new(LinearLayers::He, Comparison::Silent))),
@@ -216,6 +218,7 @@ mod tests {
             assert_eq!(is_planned(id), id.starts_with("fusion("));
         }
         assert_eq!(inner("fusion(cheetah)").unwrap(), "cheetah");
+        assert_eq!(inner("fusion(cheetah+iknp)").unwrap(), "cheetah+iknp");
     }
 
     #[test]

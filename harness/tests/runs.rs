@@ -47,14 +47,14 @@ fn every_protocol_runs_and_its_rows_are_sound() {
     let said = bench(&["run", "smoke", "--repeat", "1", "--records", arg(&root)]).ok();
     assert!(said.out.contains("| fusion(cheetah)") && said.out.contains("a malicious server"), "{}", said.out);
     bench(&["check", arg(&record(&root))]).ok();
-    // Labels only, faithful truncation, two lanes, a composed plan beside a measured one.
+    // Labels only, faithful truncation, a single lane, a composed plan beside a measured one.
     let plan = |how: &str| format!("{{ queries = 8, copies = 3, public = 4, security_bits = 0, {how} }}");
     let plans = format!("[{}, {}]", plan("method = \"measured\", chunk = 10"), plan("method = \"composed\", n = 6"));
     let lines = [
         ("protocols", "[\"cheetah\", \"fusion(cheetah)\", \"fusion(plain)\"]"),
         ("fusion", plans.as_str()),
         ("options", "{ reveal = \"label\", truncation = \"faithful\" }"),
-        ("lanes", "2"),
+        ("lanes", "1"),
     ];
     let file = experiment(dir.path(), &lines);
     let root = dir.path().join("records");
@@ -315,10 +315,10 @@ fn strangers_and_garbled_frames_end_a_party_with_one_line() {
     let framed = |index: u32, frame: &[u8]| [&hello(index)[..], frame].concat();
     refused(&[b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], "does not speak");
     refused(&[&hello(5)], "takes connection 0 for its connection 5");
-    // Three connections, then nonsense where the list of what is agreed on should be.
-    let rest = [hello(1), hello(2)];
-    refused(&[&framed(0, &[0xff; 16]), &rest[0], &rest[1]], "announced a message of 4294967295 bytes");
-    refused(&[&framed(0, &[4, 0, 0, 0, 9, 0, 0, 0]), &rest[0], &rest[1]], "malformed agreement");
+    // Two connections and two lanes, then nonsense where the list of what is agreed on should be.
+    let [a, b, c] = [1, 2, 3].map(hello);
+    refused(&[&framed(0, &[0xff; 16]), &a, &b, &c], "announced a message of 4294967295 bytes");
+    refused(&[&framed(0, &[4, 0, 0, 0, 9, 0, 0, 0]), &a, &b, &c], "malformed agreement");
 }
 
 #[cfg(target_os = "linux")]

@@ -2,7 +2,7 @@
 
 use si_api::{Options, Reveal, Truncation};
 
-use super::{Behaviour, FusionPlan};
+use super::{Behaviour, DEFAULT_LANES, FusionPlan};
 use crate::record::Method;
 
 /// The size of one repetition.
@@ -54,7 +54,7 @@ impl Cell {
         if self.options.truncation == Truncation::Faithful {
             name += "/faithful";
         }
-        if self.lanes != 1 {
+        if self.lanes != DEFAULT_LANES {
             name += &format!("/lanes{}", self.lanes);
         }
         if !self.server.is_honest() {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use si_api::Options;
 
-use super::{Experiment, FusionPlan, Runs, Servers, Size, Trials};
+use super::{DEFAULT_LANES, Experiment, FusionPlan, Runs, Servers, Size, Trials};
 use crate::registry;
 
 /// The file, or one `[[runs]]` in it: a key that a group does not have is the file's. Unknown keys are refused.
@@ -90,7 +90,7 @@ impl File {
             batches: self.batches.or_else(|| whole.batches.clone()).unwrap_or_else(|| vec![1]),
             repetitions: given("repetitions", self.repetitions, &whole.repetitions)?,
             timeout_s: given("timeout_s", self.timeout_s, &whole.timeout_s)?,
-            lanes: self.lanes.or(whole.lanes).unwrap_or(1),
+            lanes: self.lanes.or(whole.lanes).unwrap_or(DEFAULT_LANES),
             server: self.server.or_else(|| whole.server.clone()).unwrap_or_default(),
             options: self.options.or(whole.options).unwrap_or_default(),
             fusion: self.fusion.or(common).unwrap_or_default(),

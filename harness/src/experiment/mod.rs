@@ -26,6 +26,10 @@ pub(crate) use plan::FusionPlan;
 /// The experiments in `experiments/`, as (name, text).
 const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/experiments.rs"));
 
+/// Connections between two parties where an experiment says nothing: one for the operators, one for OT extension in the
+/// background.
+const DEFAULT_LANES: u32 = 2;
+
 /// One experiment. As TOML it is an experiment again, with every key written out in every group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Experiment {

@@ -131,6 +131,6 @@ fn cells_that_differ_have_different_names() {
     let mut cell = parse(GROUPS).unwrap().cells()[0].clone();
     assert_eq!(cell.name(), "plain/tiny/lan/batch1");
     cell.options = Options { reveal: si_api::Reveal::Label, truncation: si_api::Truncation::Faithful };
-    cell.lanes = 2;
-    assert_eq!(cell.name(), "plain/tiny/lan/batch1/label/faithful/lanes2");
+    cell.lanes = 1;
+    assert_eq!(cell.name(), "plain/tiny/lan/batch1/label/faithful/lanes1");
 }

@@ -57,12 +57,14 @@ impl CheetahKernels {
 }
 
 impl Kernels for CheetahKernels {
-    /// Transforms the weights and fills the OT buffers for one batch.
+    /// Fills the OT buffers for one batch, in the background if there is a lane for it, and transforms the weights.
     fn offline(&mut self, graph: &Graph, n: usize) -> Result<()> {
-        self.linear.prepare(graph, n)?;
         let online = cost::online(graph, &self.widths, n, self.options)?;
-        let reserved = self.engine.reserve_up_to(online.client_ots as usize, online.server_ots as usize);
-        self.gadget(reserved)
+        let expected = self.engine.expect(online.client_ots as usize, online.server_ots as usize);
+        self.gadget(expected)?;
+        self.linear.prepare(graph, n)?;
+        let made = self.engine.await_stock();
+        self.gadget(made)
     }
 
     /// The client's share is the query itself, the server's zero: the first layer encrypts the client's share anyway.

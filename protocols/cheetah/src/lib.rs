@@ -11,3 +11,4 @@ mod widths;
 
 pub use cheatable::InsecureOpened;
 pub use protocol::Cheetah;
+pub use si_ot::Extension;

@@ -7,7 +7,7 @@ use si_api::{
     Result, Role, Rounding, Server, Truncation,
 };
 use si_gadgets::{Engine, Tally};
-use si_ot::OtConfig;
+use si_ot::{Extension, FerretParams, OtConfig};
 
 use crate::cheatable::{InsecureExchangeable, InsecureOpened};
 use crate::kernels::{CheetahKernels, side};
@@ -16,20 +16,36 @@ use crate::widths::Widths;
 use crate::{cost, error};
 
 /// Cheetah (Huang, Lu, Hong, Ding; USENIX Security 2022): linear layers by coefficient-packed RLWE encryption, others
-/// by silent OT.
+/// by OT, silent unless another extension is chosen.
 pub struct Cheetah {
     card: Card,
-    ot: OtConfig,
+    /// Ferret with parameters for the network, if none is given.
+    extension: Option<Extension>,
 }
+
+/// Correlated OTs in stock or on their way in each direction, 16 bytes each (agreement): the most that an operator takes at
+/// once. 144 MiB a party for both directions, and at most as much again while the memory of a used stock waits for the
+/// next.
+const MOST_BUFFERED_OTS: usize = 9 << 19;
+
+/// From this many OTs an inference in each direction on, a Ferret that sends half as much is worth its larger start and
+/// 10 % more computation (agreement).
+const MANY_OTS: u64 = 1 << 24;
 
 /// The meter's label of everything that is done once a session.
 const SETUP: &str = "keys and base OTs";
 
 impl Cheetah {
-    /// With the truncation that the experiment asks for, which decides the rounding on the card.
+    /// With the truncation that the experiment asks for, which decides the rounding on the card, and silent OT.
     #[must_use]
     pub fn new(truncation: Truncation) -> Self {
-        Self { card: card(truncation), ot: OtConfig::default() }
+        Self { card: card(truncation, OtConfig::default().extension), extension: None }
+    }
+
+    /// With another OT extension, which the card's id and title name.
+    #[must_use]
+    pub fn with_ot(truncation: Truncation, extension: Extension) -> Self {
+        Self { card: card(truncation, extension), extension: Some(extension) }
     }
 
     /// **Insecure**: the server's operators by themselves, for servers that cheat from inside a run, in tests and in
@@ -46,19 +62,30 @@ impl Cheetah {
         let peer = Role::Client;
         let _scope = me.meter.enter(Phase::Setup, SETUP);
         let widths = Widths::new(model.graph())?;
-        let mut engine = self.engine(&mut me, peer)?;
+        let mut engine = self.engine(&mut me, peer, model.graph(), &widths)?;
         let linear = Linear::server(model, engine.channel(), &mut me.rng)?;
         Ok(CheetahKernels::new(engine, linear, widths, me.options, peer))
     }
 
-    fn engine(&self, me: &mut Party, peer: Role) -> Result<Engine> {
+    fn engine(&self, me: &mut Party, peer: Role, graph: &Graph, widths: &Widths) -> Result<Engine> {
         if rounding(me.options.truncation) != self.card.rounding {
             let what =
                 format!("{:?} truncation: it was made for {:?} answers", me.options.truncation, self.card.rounding);
             return Err(Error::Unsupported { protocol: self.card.id.clone(), what });
         }
+        let one = cost::online(graph, widths, 1, me.options)?;
+        let ferret = || Extension::Ferret(ferret(one.client_ots.max(one.server_ots)));
+        let extension = self.extension.unwrap_or_else(ferret);
+        let config = OtConfig { max_buffered: MOST_BUFFERED_OTS, ..OtConfig::new(extension) };
         let channel = me.take_lane(peer, 0)?;
-        Engine::setup(channel, side(me.role), &mut me.rng, &self.ot).map_err(|e| error::from_gadgets(e, peer))
+        let side = side(me.role);
+        if me.lanes(peer) > 1 {
+            let lane = me.take_lane(peer, 1)?;
+            Engine::setup_on_lane(channel, lane, side, &mut me.rng, &config)
+        } else {
+            Engine::setup(channel, side, &mut me.rng, &config)
+        }
+        .map_err(|e| error::from_gadgets(e, peer))
     }
 }
 
@@ -78,7 +105,7 @@ impl Protocol for Cheetah {
         let kernels = {
             let _scope = me.meter.enter(Phase::Setup, SETUP);
             let widths = Widths::new(&graph)?;
-            let mut engine = self.engine(&mut me, peer)?;
+            let mut engine = self.engine(&mut me, peer, &graph, &widths)?;
             let linear = Linear::client(&graph, engine.channel(), &mut me.rng)?;
             CheetahKernels::new(engine, linear, widths, me.options, peer)
         };
@@ -102,6 +129,11 @@ impl Protocol for Cheetah {
     }
 }
 
+/// The parameters for a network whose inference takes so many OTs in a direction.
+fn ferret(ots: u64) -> FerretParams {
+    if ots < MANY_OTS { FerretParams::SMALL } else { FerretParams::MEDIUM }
+}
+
 fn rounding(truncation: Truncation) -> Rounding {
     match truncation {
         Truncation::Faithful => Rounding::Exact,
@@ -109,27 +141,42 @@ fn rounding(truncation: Truncation) -> Rounding {
     }
 }
 
-fn card(truncation: Truncation) -> Card {
+/// What the id, the title and the assumptions of a card say of an OT extension. Cheetah's own, Ferret, needs no mention
+/// in the id.
+fn of_extension(extension: Extension) -> (&'static str, &'static str, Option<&'static str>) {
+    let lpn = Some("LPN with regular noise for silent OT, at the parameters cited in si-ot");
+    match extension {
+        Extension::Ferret(_) => ("", "silent OT (Ferret)", lpn),
+        Extension::FerretMalicious(_) => ("+ferret-malicious", "maliciously secure silent OT (Ferret)", lpn),
+        Extension::Iknp => ("+iknp", "IKNP OT extension", None),
+        Extension::Kos => ("+kos", "maliciously secure IKNP OT extension (KOS)", None),
+        Extension::SoftSpoken => ("+softspoken", "SoftSpokenOT extension", None),
+    }
+}
+
+fn card(truncation: Truncation, extension: Extension) -> Card {
     let strings = |lines: &[&str]| lines.iter().map(ToString::to_string).collect();
+    let (suffix, ot, of_ot) = of_extension(extension);
+    let assumptions = [
+        Some("RLWE with a ternary secret (Homomorphic Encryption Standard, 128 bits classical)"),
+        of_ot,
+        Some("fixed-key AES as a correlation-robust hash; computational Diffie-Hellman on ristretto for base OTs"),
+        Some("statistical bits: what a flooded answer reveals of the weights, for each coefficient sent"),
+    ];
     Card {
-        id: "cheetah".to_owned(),
-        title: "Coefficient-packed RLWE for linear layers, silent OT for the others".to_owned(),
+        id: format!("cheetah{suffix}"),
+        title: format!("Coefficient-packed RLWE for linear layers, {ot} for the others"),
         paper: "Huang, Lu, Hong, Ding: Cheetah. USENIX Security 2022, eprint 2022/207".to_owned(),
         adversary: Adversary::SemiHonest,
         rounding: rounding(truncation),
         computational_bits: 128,
         statistical_bits: 40,
-        assumptions: strings(&[
-            "RLWE with a ternary secret (Homomorphic Encryption Standard, 128 bits classical)",
-            "LPN with regular noise for silent OT, at the parameters cited in si-ot",
-            "fixed-key AES as a correlation-robust hash; computational Diffie-Hellman on ristretto for base OTs",
-            "statistical bits: what a flooded answer reveals of the weights, for each coefficient sent",
-        ]),
+        assumptions: assumptions.into_iter().flatten().map(str::to_owned).collect(),
         leaks: strings(&["the graph: operators, shapes and fixed-point format are public"]),
         gaps: strings(&[
             "activations are shared over the truncated ring and extended before linear layers (truncate-and-reduce of \
              SIRNN); the paper keeps the full ring. Cheaper, same outputs up to the paper's own one-bit error",
-            "one lane, one thread a party: OT extension and weight transforms do not yet overlap the network",
+            "OT extension has a thread and a lane of its own; otherwise one thread takes turns between operators and network",
             "no security at all against a server that deviates: that is what fusion(cheetah) is for",
         ]),
         offers: Offers::ALL,

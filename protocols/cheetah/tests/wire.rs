@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use si_api::{Options, Protocol, Reveal, Role, Truncation};
 use si_cheetah::Cheetah;
-use si_testing::digest::wire_digest;
+use si_testing::digest::{digest_of_lane, wire_digest};
 use si_testing::graphs::{CASES, random_queries};
 use si_testing::hostile_wire::HostileWire;
-use si_testing::pair::{Seeds, run_pair};
+use si_testing::pair::{Conditions, Seeds, run_pair};
 
 fn cheetah() -> Arc<dyn Protocol> {
     Arc::new(Cheetah::new(Truncation::OneBit))
@@ -23,10 +23,26 @@ fn the_bytes_on_the_wire_are_pinned() {
         wire_digest(&cheetah(), &model, &queries, options, Seeds::from_number(1)).unwrap().to_string()
     });
     let pinned = [
-        "371f7ca9825a55c5204f5078adaf474d d5a67c4eb481bd50f6fcfd53437c96a2",
-        "2b2c4446218f0b4ef6a38b80b107aabe dc7d7d97bd7ce8a3b514425472d744d8",
+        "fe8f2a1a5d30f01a130f3a1602edc1e9 a621b3db76326c6676a213421752658f",
+        "492e97bc069ea94f016ccc1c79db5b88 b6b3fbaff1236affeece30795b123c60",
     ];
     assert_eq!(digests, pinned, "scores, label");
+}
+
+#[test]
+fn the_bytes_on_each_of_two_lanes_are_pinned() {
+    let model = CASES[1].model(1);
+    let queries = random_queries(model.graph(), 2, 1);
+    let conditions = Conditions::new(Options::default(), Seeds::from_number(1)).with_lanes(2);
+    let digests = [0, 1].map(|lane| {
+        let conditions = Conditions { tampered_lane: lane, ..conditions };
+        digest_of_lane(&cheetah(), &model, &queries, conditions).unwrap().to_string()
+    });
+    let pinned = [
+        "cc31f694aad14d583fe19cf1672bf3cf 2a99f61c090819b3eccd1a5b1b550078",
+        "4e43864f81540a035a85f044c77dc273 ba9b9ff5823864fe3d04333b774ef8bc",
+    ];
+    assert_eq!(digests, pinned, "by lane");
 }
 
 #[test]
@@ -48,6 +64,19 @@ fn broken_streams_end_in_errors() {
     let wire = HostileWire::new(cheetah(), model, queries, Options::default())
         .patience(Duration::from_millis(1500))
         .most_frames(4);
+    for hostile in [Role::Client, Role::Server(0)] {
+        wire.check(hostile).unwrap();
+    }
+}
+
+#[test]
+fn a_broken_lane_for_ots_ends_in_errors() {
+    let model = CASES[1].model(1);
+    let queries = random_queries(model.graph(), 1, 1);
+    let wire = HostileWire::new(cheetah(), model, queries, Options::default())
+        .on_lane(1, 2)
+        .patience(Duration::from_millis(1500))
+        .most_frames(3);
     for hostile in [Role::Client, Role::Server(0)] {
         wire.check(hostile).unwrap();
     }

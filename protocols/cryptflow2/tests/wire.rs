@@ -21,8 +21,8 @@ fn the_bytes_on_the_wire_are_pinned() {
     let model = CASES[1].model(1);
     let queries = random_queries(model.graph(), 2, 1);
     let pinned = [
-        (LinearLayers::Ot, Reveal::Scores, "69ae426d92b277098134bed43423d191 5e8748707064d628bf63bfa1c843defb"),
-        (LinearLayers::Ot, Reveal::Label, "d9e41b564cab44e43aa7bcd3eaf309ed 89a1d757b0379b8d24fcfb7d055086e6"),
+        (LinearLayers::Ot, Reveal::Scores, "c594cd27bee5c627075c6060ca972f31 f83254aa3a71b88d26095a294db788f2"),
+        (LinearLayers::Ot, Reveal::Label, "9023355c99c33b14bbe05c04e8bb7532 7995c000a6af37afb58056da587b59f4"),
         (LinearLayers::He, Reveal::Scores, "68436ef1a68b3870023391788b8456f6 7087577f1402287bd25778dbfbb8ddff"),
         (LinearLayers::He, Reveal::Label, "9db5bf23765ff341648170d2eca07d36 0701a6a93319fcf31f3d5193437782a0"),
     ];

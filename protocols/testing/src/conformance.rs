@@ -25,6 +25,7 @@ pub struct Conformance {
     without: Vec<(&'static str, &'static str)>,
     seeds: std::ops::Range<u64>,
     batches: Vec<usize>,
+    lanes: usize,
 }
 
 impl Conformance {
@@ -38,7 +39,14 @@ impl Conformance {
     #[must_use]
     pub fn with(protocol: impl Fn(&Arc<Model>) -> Arc<dyn Protocol> + 'static) -> Self {
         let protocol = Box::new(protocol);
-        Self { protocol, truncation: Truncation::default(), without: Vec::new(), seeds: 0..2, batches: vec![1, 3, 2] }
+        let (truncation, batches) = (Truncation::default(), vec![1, 3, 2]);
+        Self { protocol, truncation, without: Vec::new(), seeds: 0..2, batches, lanes: 1 }
+    }
+
+    /// With more lanes between the parties.
+    #[must_use]
+    pub fn lanes(self, lanes: usize) -> Self {
+        Self { lanes, ..self }
     }
 
     /// With another truncation in the options.
@@ -99,7 +107,8 @@ impl Conformance {
     fn conforms(&self, protocol: &Arc<dyn Protocol>, model: &Arc<Model>, seed: u64, options: Options) -> Verdict {
         let batch = |(i, n): (usize, &usize)| random_queries(model.graph(), *n, seed << 8 | i as u64);
         let batches: Vec<_> = self.batches.iter().enumerate().map(batch).collect();
-        let run = run_batches(protocol, model, &batches, Conditions::new(options, Seeds::from_number(seed)))?;
+        let conditions = Conditions::new(options, Seeds::from_number(seed)).with_lanes(self.lanes);
+        let run = run_batches(protocol, model, &batches, conditions)?;
         let tolerance = match protocol.card().rounding {
             Rounding::Exact => 0,
             Rounding::OneBit => score_error_bound(model), // a few units: the networks are small

@@ -69,7 +69,7 @@ impl fmt::Display for WireDigest {
     }
 }
 
-/// The digest of one honest batch, set-up included.
+/// The digest of one honest batch over a single lane, set-up included.
 ///
 /// # Errors
 /// If a party fails.
@@ -80,9 +80,21 @@ pub fn wire_digest(
     options: Options,
     seeds: Seeds,
 ) -> Verdict<WireDigest> {
+    digest_of_lane(protocol, model, queries, Conditions::new(options, seeds))
+}
+
+/// The digest of the lane that the conditions name as tampered with; nothing is changed on it.
+///
+/// # Errors
+/// If a party fails.
+pub fn digest_of_lane(
+    protocol: &Arc<dyn Protocol>,
+    model: &Arc<Model>,
+    queries: &[Array3<i64>],
+    conditions: Conditions,
+) -> Verdict<WireDigest> {
     let (up, down) = (StreamHash::default(), StreamHash::default());
     let hashed = |inner, hash: &StreamHash| Box::new(Hashed::new(inner, hash.clone())) as Box<dyn Transport>;
-    let conditions = Conditions::new(options, seeds);
     run(protocol, protocol, model, &[queries.to_vec()], conditions, &|client, server| {
         (hashed(client, &up), hashed(server, &down))
     })

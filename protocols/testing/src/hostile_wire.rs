@@ -183,6 +183,8 @@ pub struct HostileWire {
     options: Options,
     patience: Duration,
     most_frames: usize,
+    /// How many lanes there are, and which is attacked.
+    lanes: (usize, usize),
 }
 
 /// What a driver saw: how many attacked runs ended with an error, and how many passed because only contents were wrong.
@@ -198,7 +200,13 @@ impl HostileWire {
     /// A driver for one batch.
     #[must_use]
     pub fn new(protocol: Arc<dyn Protocol>, model: Arc<Model>, queries: Vec<Array3<i64>>, options: Options) -> Self {
-        Self { protocol, model, queries, options, patience: Duration::from_secs(5), most_frames: 6 }
+        Self { protocol, model, queries, options, patience: Duration::from_secs(5), most_frames: 6, lanes: (1, 0) }
+    }
+
+    /// With `lanes` lanes, of which `attacked` is attacked.
+    #[must_use]
+    pub fn on_lane(self, attacked: usize, lanes: usize) -> Self {
+        Self { lanes: (lanes, attacked), ..self }
     }
 
     /// With another wait for a message. Much longer than any step of the protocol takes, or honest parties give up.
@@ -251,6 +259,8 @@ impl HostileWire {
         let conditions = Conditions {
             patience: self.patience,
             deadline: self.patience * 4,
+            lanes: self.lanes.0,
+            tampered_lane: self.lanes.1,
             ..Conditions::new(self.options, Seeds::from_number(7))
         };
         let batches = [self.queries.clone()];

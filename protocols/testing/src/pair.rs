@@ -49,13 +49,24 @@ pub struct Conditions {
     pub patience: Duration,
     /// Longest run.
     pub deadline: Duration,
+    /// Lanes between the parties.
+    pub lanes: usize,
+    /// The lane that [`run`]'s `tamper` wraps.
+    pub tampered_lane: usize,
 }
 
 impl Conditions {
     /// Waits that only a broken protocol reaches.
     #[must_use]
     pub fn new(options: Options, seeds: Seeds) -> Self {
-        Self { options, seeds, patience: Duration::from_secs(60), deadline: Duration::from_secs(240) }
+        let (patience, deadline) = (Duration::from_secs(60), Duration::from_secs(240));
+        Self { options, seeds, patience, deadline, lanes: 1, tampered_lane: 0 }
+    }
+
+    /// With more lanes.
+    #[must_use]
+    pub fn with_lanes(self, lanes: usize) -> Self {
+        Self { lanes, ..self }
     }
 
     /// With another longest wait for a message.
@@ -152,7 +163,7 @@ impl Outcome {
     }
 }
 
-/// Wraps the ends of a connection, (client's, server's), before the parties get them.
+/// Wraps the ends of a lane, (client's, server's), before the parties get them.
 pub type Tamper<'a> = &'a dyn Fn(Box<dyn Transport>, Box<dyn Transport>) -> (Box<dyn Transport>, Box<dyn Transport>);
 
 /// Runs the client of one protocol against the server of another over batches of queries. For an honest pair both
@@ -165,12 +176,16 @@ pub fn run(
     conditions: Conditions,
     tamper: Tamper<'_>,
 ) -> Outcome {
-    let (to_server, to_client) = memory_pair("server", "client", conditions.patience);
-    let (to_server, to_client) = tamper(to_server, to_client);
-    let party = |role, peer, transport, seed| {
+    let lane = |index| {
+        let (to_server, to_client) = memory_pair("server", "client", conditions.patience);
+        if index == conditions.tampered_lane { tamper(to_server, to_client) } else { (to_server, to_client) }
+    };
+    let (to_server, to_client): (Vec<_>, Vec<_>) = (0..conditions.lanes).map(lane).unzip();
+    let party = |role, peer, transports: Vec<Box<dyn Transport>>, seed| {
         let meter = Meter::new();
-        let channel = Channel::new(transport, meter.clone());
-        (Party::new(role, meter.clone(), conditions.options, seed).with_lane(peer, channel), meter)
+        let me = Party::new(role, meter.clone(), conditions.options, seed);
+        let with_lane = |me: Party, transport| me.with_lane(peer, Channel::new(transport, meter.clone()));
+        (transports.into_iter().fold(me, with_lane), meter)
     };
     let (me, client_meter) = party(Role::Client, Role::Server(0), to_server, conditions.seeds.client);
     let (protocol, graph, queries) = (Arc::clone(client), Arc::clone(model.graph()), batches.to_vec());

@@ -1,6 +1,5 @@
 //! Comparison: the carry of an addition of shares, and from it the sign.
 
-use rand::Rng;
 use si_ring::Bits;
 
 use crate::{Engine, Error, Result, Side};
@@ -10,7 +9,12 @@ const DIGIT_BITS: [u32; 2] = [3, 4];
 
 /// Longer batches run piece by piece, which bounds the memory for messages and buffered OTs (agreement: the pieces'
 /// messages follow each other).
-pub(crate) const PIECE_WORDS: usize = 1 << 19;
+pub(crate) const PIECE_WORDS: usize = 1 << 18;
+
+/// [`PIECE_WORDS`] for a comparison: at most 9 * 2^19 OTs in each direction.
+pub(crate) const fn piece_words(bits: u32) -> usize {
+    if bits <= 36 { PIECE_WORDS } else { PIECE_WORDS / 2 }
+}
 
 impl Engine {
     /// Boolean shares of 1{x0 + x1 >= 2^bits}, where x0 and x1 are the parties' words modulo 2^bits (higher bits are
@@ -31,7 +35,7 @@ impl Engine {
             return Err(Error::Width { operator: "carry", why: format!("{bits} bits, 1 to 63 are supported") });
         }
         let mut out = Bits::default();
-        for piece in x.chunks(PIECE_WORDS) {
+        for piece in x.chunks(piece_words(bits)) {
             let mut digits = self.leaves(piece, bits)?;
             while digits.len() > 1 {
                 digits = self.combine(digits)?;
@@ -64,49 +68,36 @@ impl Engine {
         };
         self.reserve(clients * bits as usize, servers * bits as usize)?;
 
-        let ch = &mut self.channel;
-        let low_pending = self.receiver.one_of_many_begin(ch, digits.low_bits, &digits.low(as_receiver))?;
-        let high_pending = match digits.high_count {
-            0 => None,
-            _ => Some(self.receiver.one_of_many_begin(ch, digits.high_bits, &digits.high(as_receiver))?),
-        };
+        let (ch, sender, receiver) = (&mut self.channel, &mut self.sender, &mut self.receiver);
+        let low_pending = receiver.lookups_begin::<1>(ch, digits.low_bits, digits.low(as_receiver).collect())?;
+        let begin = |d| receiver.lookups_begin::<2>(ch, digits.high_bits, digits.high_digit(d, as_receiver).collect());
+        let high_pending = digits.high_digits().map(begin).collect::<si_ot::Result<Vec<_>>>()?;
         // All indices are read before any answer, so that both directions share the round.
-        let low_requested = self.sender.one_of_many_read(&mut self.channel, digits.low_bits, as_sender.len())?;
-        let high_requested = match digits.high_count {
-            0 => None,
-            d => Some(self.sender.one_of_many_read(&mut self.channel, digits.high_bits, as_sender.len() * d)?),
-        };
+        let low_requested = sender.lookups_read(ch, digits.low_bits, as_sender.len())?;
+        let read = |_| sender.lookups_read(ch, digits.high_bits, as_sender.len());
+        let high_requested = digits.high_digits().map(read).collect::<si_ot::Result<Vec<_>>>()?;
         let words: Vec<u64> = as_sender.iter().map(|x| !x & digits.mask).collect();
-        // Our shares are the masks of the messages we send.
-        let low_shares = self.mask_bytes(words.len());
-        let messages = less_messages(&digits.low(&words), digits.low_bits, &low_shares);
-        self.sender.one_of_many_answer(&mut self.channel, 1, low_requested, &messages)?;
-        let high_shares = self.mask_bytes(words.len() * digits.high_count);
-        if let Some(requested) = high_requested {
-            let messages = less_equal_messages(&digits.high(&words), digits.high_bits, &high_shares);
-            self.sender.one_of_many_answer(&mut self.channel, 2, requested, &messages)?;
+        let tables = digits.low(&words).map(|digit| less_table(digit, digits.low_bits));
+        let [low_sent] = sender.lookups_answer(ch, low_requested, tables)?;
+        let mut high_sent = Vec::with_capacity(digits.high_count);
+        for (d, requested) in high_requested.into_iter().enumerate() {
+            let tables = digits.high_digit(d, &words).map(|digit| less_equal_table(digit, digits.high_bits));
+            high_sent.push(sender.lookups_answer::<2>(ch, requested, tables)?);
         }
 
-        let ch = &mut self.channel;
-        let low_received = self.receiver.one_of_many_finish(ch, digits.low_bits, 1, low_pending)?;
-        let high_received = match high_pending {
-            None => Vec::new(),
-            Some(p) => self.receiver.one_of_many_finish(ch, digits.high_bits, 2, p)?,
+        // One bit vector for each digit, over all instances in their order.
+        let side = self.side();
+        let (ch, receiver) = (&mut self.channel, &mut self.receiver);
+        let join = |received: Bits, sent: Bits| {
+            let (mut all, second) = if side == Side::Client { (received, sent) } else { (sent, received) };
+            all.extend(&second);
+            all
         };
-
-        // Back to one bit vector for each digit, over all instances in their order.
-        let join = |received: &[u8], sent: &[u8], bit: u32| {
-            let (first, second) = match self.side() {
-                Side::Client => (received, sent),
-                Side::Server => (sent, received),
-            };
-            Bits::from_lsb(first.iter().chain(second).map(|b| u64::from(b >> bit)))
-        };
-        let mut out = vec![Digit { less: join(&low_received, &low_shares, 0), equal: None }];
-        for d in 0..digits.high_count {
-            let (r, s) = (as_receiver.len(), as_sender.len());
-            let (received, sent) = (&high_received[d * r..(d + 1) * r], &high_shares[d * s..(d + 1) * s]);
-            out.push(Digit { less: join(received, sent, 0), equal: Some(join(received, sent, 1)) });
+        let [low_received] = receiver.lookups_finish(ch, low_pending)?;
+        let mut out = vec![Digit { less: join(low_received, low_sent), equal: None }];
+        for (pending, [less, equal]) in high_pending.into_iter().zip(high_sent) {
+            let [less_received, equal_received] = receiver.lookups_finish(ch, pending)?;
+            out.push(Digit { less: join(less_received, less), equal: Some(join(equal_received, equal)) });
         }
         Ok(out)
     }
@@ -135,14 +126,6 @@ impl Engine {
         }
         out.extend(rest);
         Ok(out)
-    }
-
-    /// One byte of fresh mask bits for each OT.
-    fn mask_bytes(&mut self, n: usize) -> Vec<u8> {
-        let mut bytes = vec![0; n];
-        self.rng.fill_bytes(&mut bytes);
-        bytes.iter_mut().for_each(|b| *b &= 3);
-        bytes
     }
 }
 
@@ -174,19 +157,25 @@ impl Digits {
         Self { low_bits, high_bits, high_count: high_count as usize, mask: u64::MAX >> (64 - bits) }
     }
 
-    pub(crate) fn low(&self, words: &[u64]) -> Vec<u8> {
-        words.iter().map(|w| (w & ((1 << self.low_bits) - 1)) as u8).collect()
+    pub(crate) fn low(&self, words: &[u64]) -> impl Iterator<Item = u8> {
+        let mask = (1 << self.low_bits) - 1;
+        words.iter().map(move |w| (w & mask) as u8)
+    }
+
+    fn high_digits(&self) -> std::ops::Range<usize> {
+        0..self.high_count
+    }
+
+    /// High digit `d` of all instances.
+    fn high_digit(&self, d: usize, words: &[u64]) -> impl Iterator<Item = u8> {
+        let shift = self.low_bits + d as u32 * self.high_bits;
+        let mask = (1 << self.high_bits) - 1;
+        words.iter().map(move |w| (w >> shift & mask) as u8)
     }
 
     /// Digit-major: all instances' lowest high digit first.
-    pub(crate) fn high(&self, words: &[u64]) -> Vec<u8> {
-        (0..self.high_count)
-            .flat_map(|d| {
-                let shift = self.low_bits + d as u32 * self.high_bits;
-                let mask = (1 << self.high_bits) - 1;
-                words.iter().map(move |w| (w >> shift & mask) as u8)
-            })
-            .collect()
+    pub(crate) fn high(&self, words: &[u64]) -> impl Iterator<Item = u8> {
+        self.high_digits().flat_map(|d| self.high_digit(d, words))
     }
 }
 
@@ -209,22 +198,15 @@ pub(crate) fn equal(a: u8, b: u8) -> u8 {
     ((a ^ b).wrapping_sub(1)) >> 7
 }
 
-/// Messages j -> mask + 1{digit < j}, one bit each.
-fn less_messages(digits: &[u8], bits: u32, masks: &[u8]) -> Vec<u8> {
-    let one = |(d, m): (&u8, &u8)| {
-        let (d, m) = (*d, *m);
-        (0..1u8 << bits).map(move |j| (less(d, j) ^ m) & 1)
-    };
-    digits.iter().zip(masks).flat_map(one).collect()
+/// The table j -> 1{digit < j} of 2^bits entries of a bit, without a branch.
+fn less_table(digit: u8, bits: u32) -> u32 {
+    (u32::MAX << (digit + 1)) & ((1 << (1 << bits)) - 1)
 }
 
-/// Messages j -> mask + (1{digit < j}, 1{digit = j}), two bits each.
-fn less_equal_messages(digits: &[u8], bits: u32, masks: &[u8]) -> Vec<u8> {
-    let one = |(d, m): (&u8, &u8)| {
-        let (d, m) = (*d, *m);
-        (0..1u8 << bits).map(move |j| (less(d, j) | equal(d, j) << 1) ^ m)
-    };
-    digits.iter().zip(masks).flat_map(one).collect()
+/// The table j -> (1{digit < j}, 1{digit = j}) of 2^bits entries of two bits, without a branch.
+fn less_equal_table(digit: u8, bits: u32) -> u32 {
+    let less = 0x5555_5555 & (u64::MAX << (2 * digit + 2));
+    ((less | 2 << (2 * digit)) & ((1 << (2 << bits)) - 1)) as u32
 }
 
 #[cfg(test)]
@@ -232,10 +214,16 @@ mod unit {
     use super::*;
 
     #[test]
-    fn branchless_comparisons() {
-        for a in 0..16u8 {
-            for b in 0..16u8 {
-                assert_eq!((less(a, b), equal(a, b)), (u8::from(a < b), u8::from(a == b)));
+    fn tables_of_comparisons() {
+        for bits in 1..=4 {
+            for digit in 0..1u8 << bits {
+                let (one, two) = (less_table(digit, bits), less_equal_table(digit, bits));
+                for j in 0..1u8 << bits {
+                    assert_eq!((less(digit, j), equal(digit, j)), (u8::from(digit < j), u8::from(digit == j)));
+                    assert_eq!(one >> j & 1, u32::from(digit < j));
+                    assert_eq!(two >> (2 * j) & 3, u32::from(digit < j) | u32::from(digit == j) << 1);
+                }
+                assert_eq!(u64::from(one) >> (1 << bits) | u64::from(two) >> (2 << bits), 0);
             }
         }
     }

@@ -28,23 +28,28 @@ impl Side {
     }
 }
 
+/// OTs that a lane is asked for at once, rounded up to whole batches of the extension (agreement).
+const ORDER_OTS: usize = 1 << 18;
+
 /// One party's end of the two-party operators.
 ///
 /// Lock step: OTs are drawn from two buffers, one for each direction. [`Self::reserve`] fills them in an order that is
 /// the same at both parties; every operator calls it first with counts that follow from public lengths, so no operator
-/// refills a buffer in its middle.
+/// refills a buffer in its middle. With a lane ([`Self::setup_on_lane`]) the buffers are refilled ahead of their use, as
+/// far as [`Self::expect`] announced it and memory allows: in the background, and without a round of the operators.
 pub struct Engine {
     pub(crate) channel: Channel,
     pub(crate) sender: OtSender,
     pub(crate) receiver: OtReceiver,
     pub(crate) rng: ChaCha20Rng,
     side: Side,
-    /// What a buffer may hold.
-    most_ots: usize,
+    config: OtConfig,
+    /// OTs that the announced batch still takes: the client sends, the server sends.
+    expected: [usize; 2],
 }
 
 impl Engine {
-    /// Sets up OT in both directions.
+    /// Sets up OT in both directions; correlated OTs are made over the operators' channel.
     ///
     /// # Errors
     /// If the peer fails.
@@ -60,8 +65,34 @@ impl Engine {
                 (OtSender::setup(ch, rng, config)?, receiver)
             }
         };
-        let rng = ChaCha20Rng::from_rng(rng);
-        Ok(Self { channel, sender, receiver, rng, side, most_ots: config.max_buffered })
+        Ok(Self::new(channel, sender, receiver, side, rng, *config))
+    }
+
+    /// As [`Self::setup`], with correlated OTs made by a thread in the background over a channel of its own. Both parties
+    /// must do it.
+    ///
+    /// # Errors
+    /// If the peer fails, or the system refuses a thread.
+    pub fn setup_on_lane(
+        channel: Channel,
+        lane: Channel,
+        side: Side,
+        rng: &mut impl CryptoRng,
+        config: &OtConfig,
+    ) -> Result<Self> {
+        let (sender, receiver) = si_ot::setup_on_lane(lane, side == Side::Client, rng, config)?;
+        Ok(Self::new(channel, sender, receiver, side, rng, *config))
+    }
+
+    fn new(
+        channel: Channel,
+        sender: OtSender,
+        receiver: OtReceiver,
+        side: Side,
+        rng: &mut impl CryptoRng,
+        config: OtConfig,
+    ) -> Self {
+        Self { channel, sender, receiver, rng: ChaCha20Rng::from_rng(rng), side, config, expected: [0; 2] }
     }
 
     /// Which party we are.
@@ -84,11 +115,43 @@ impl Engine {
         }
     }
 
-    /// Makes sure that this many correlated OTs are buffered in each direction.
+    /// Announces how many correlated OTs the coming batch takes in each direction. As many of them as the buffers may
+    /// hold are made ahead: by the lane while the caller goes on, or at once where there is none. A lane makes the others
+    /// as the operators take theirs.
+    ///
+    /// # Errors
+    /// If the peer fails.
+    pub fn expect(&mut self, client_sends: usize, server_sends: usize) -> Result<()> {
+        self.expected = [client_sends, server_sends];
+        if self.sender.coming().is_some() {
+            return self.order_ahead([0; 2]);
+        }
+        let most = self.config.max_buffered;
+        self.stock([client_sends.min(most), server_sends.min(most)])
+    }
+
+    /// Waits for what [`Self::expect`] had the lane make ahead.
+    ///
+    /// # Errors
+    /// If the peer fails.
+    pub fn await_stock(&mut self) -> Result<()> {
+        let coming = self.coming();
+        self.stock([0, 1].map(|d| self.expected[d].min(coming[d]).min(self.config.max_buffered)))
+    }
+
+    /// Makes sure that this many correlated OTs are buffered in each direction, for an operator that takes them next, and
+    /// has the lane refill what it takes.
     ///
     /// # Errors
     /// If the peer fails, or the buffers would outgrow their memory limit.
     pub fn reserve(&mut self, client_sends: usize, server_sends: usize) -> Result<()> {
+        let taken = [client_sends, server_sends];
+        self.stock(taken)?;
+        self.expected = [0, 1].map(|d| self.expected[d].saturating_sub(taken[d]));
+        self.order_ahead(taken)
+    }
+
+    fn stock(&mut self, [client_sends, server_sends]: [usize; 2]) -> Result<()> {
         let ch = &mut self.channel;
         match self.side {
             Side::Client => {
@@ -103,12 +166,40 @@ impl Engine {
         Ok(())
     }
 
-    /// As [`Self::reserve`], but at most as many as the buffers may hold: a larger batch refills them on its way.
-    ///
-    /// # Errors
-    /// If the peer fails.
-    pub fn reserve_up_to(&mut self, client_sends: usize, server_sends: usize) -> Result<()> {
-        self.reserve(client_sends.min(self.most_ots), server_sends.min(self.most_ots))
+    /// Orders what the batch needs beyond the OTs `about_to_go`, as far as they fit the buffers beside these, in turns
+    /// for the two directions. What is missing only depends on what was announced and reserved, so both parties order
+    /// the same.
+    fn order_ahead(&mut self, about_to_go: [usize; 2]) -> Result<()> {
+        let batch = self.config.extension.batch();
+        let order = ORDER_OTS.div_ceil(batch) * batch;
+        loop {
+            let mut ordered = false;
+            for d in [0, 1] {
+                let coming = self.coming()[d];
+                let room = self.config.max_buffered.saturating_sub(about_to_go[d]);
+                let missing = (self.expected[d].min(room) + about_to_go[d]).saturating_sub(coming);
+                if missing >= order || (missing > 0 && self.expected[d] <= room) {
+                    self.prefetch(d, coming + missing.min(order))?;
+                    ordered = true;
+                }
+            }
+            if !ordered {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What is in stock or ordered in each direction; without a lane as much as anybody needs.
+    pub(crate) fn coming(&self) -> [usize; 2] {
+        let (sender, receiver) = (self.sender.coming(), self.receiver.coming());
+        let by_direction = if self.side == Side::Client { [sender, receiver] } else { [receiver, sender] };
+        by_direction.map(|coming| coming.unwrap_or(usize::MAX))
+    }
+
+    fn prefetch(&mut self, direction: usize, n: usize) -> Result<()> {
+        let client_sends = direction == 0;
+        let ours = client_sends == (self.side == Side::Client);
+        Ok(if ours { self.sender.prefetch(n) } else { self.receiver.prefetch(n) }?)
     }
 
     /// Ends what was done in advance: an empty message to the client, who waits for it. What follows starts even: its

@@ -7,7 +7,7 @@
 use si_ring::packed_len;
 use si_wire::FRAME_HEADER_BYTES;
 
-use crate::compare::{Digits, PIECE_WORDS};
+use crate::compare::{Digits, PIECE_WORDS, piece_words};
 use crate::nonlinear::index_bits;
 use crate::truncate::Known;
 
@@ -69,17 +69,28 @@ impl Tally {
         self.down((2 * n + m).div_ceil(8));
     }
 
-    /// `Engine::carry` of n words of `bits` bits. Leaves: for each instance `bits` choice bits one way and 2^m messages
+    /// `Engine::carry` of n words of `bits` bits. Leaves: for each instance `bits` choice bits one way and 2^m - 1 entries
     /// of one bit (lowest digit) or two bits (others) the other way; then one AND level for each doubling.
     pub fn carry(&mut self, n: usize, bits: u32) {
-        pieces(n, |n| self.carry_piece(n, bits));
+        pieces(n, piece_words(bits), |n| self.carry_piece(n, bits));
     }
 
     fn carry_piece(&mut self, n: usize, bits: u32) {
-        self.compare(n, 1, &Digits::new(bits));
+        let d = Digits::new(bits);
+        let [received, sent] = [n.div_ceil(2), n / 2]; // by the client
+        self.server_ots += (received * bits as usize) as u64;
+        self.client_ots += (sent * bits as usize) as u64;
+        let highs = std::iter::repeat_n((d.high_bits, 2), d.high_count);
+        let digits = || std::iter::once((d.low_bits, 1)).chain(highs.clone());
+        let answer = |(m, width): (u32, u32)| ((1 << m) - 1) * width;
+        digits().for_each(|(m, _)| self.up(packed_len(received, m)));
+        digits().for_each(|(m, _)| self.down(packed_len(sent, m)));
+        digits().for_each(|digit| self.up(packed_len(sent, answer(digit))));
+        digits().for_each(|digit| self.down(packed_len(received, answer(digit))));
+        self.combine(n, &d);
     }
 
-    /// The millionaires' protocol for n instances, with an answer for each of `thresholds` in each OT.
+    /// The millionaires' protocol for n instances with an answer for each of `thresholds` in each OT of 2^m messages.
     pub(crate) fn compare(&mut self, n: usize, thresholds: usize, d: &Digits) {
         let bits = d.low_bits as usize + d.high_bits as usize * d.high_count;
         let halves = [n.div_ceil(2), n / 2]; // client receives, client sends
@@ -99,8 +110,12 @@ impl Tally {
         for (count, m, each) in digits {
             self.down(packed_len((halves[0] * count) << m, each * thresholds as u32));
         }
+        self.combine(n * thresholds, d);
+    }
+
+    /// The tree over the digits of n instances.
+    fn combine(&mut self, n: usize, d: &Digits) {
         // Every pair of digits takes two ANDs with an operand in common, but for the lowest, which has no "equal".
-        let n = n * thresholds;
         let mut level = d.high_count + 1;
         while level > 1 {
             let pairs = level / 2;
@@ -111,7 +126,7 @@ impl Tally {
 
     /// `Engine::select` of n elements over Z_2^l.
     pub fn select(&mut self, n: usize, ring_bits: u32) {
-        pieces(n, |n| self.select_piece(n, ring_bits));
+        pieces(n, PIECE_WORDS, |n| self.select_piece(n, ring_bits));
     }
 
     fn select_piece(&mut self, n: usize, ring_bits: u32) {
@@ -189,11 +204,11 @@ impl Tally {
     }
 }
 
-/// Calls `f` with the length of each piece of a batch of `n`.
-pub(crate) fn pieces(n: usize, mut f: impl FnMut(usize)) {
+/// Calls `f` with the length of each piece of at most `most` of a batch of `n`.
+pub(crate) fn pieces(n: usize, most: usize, mut f: impl FnMut(usize)) {
     let mut left = n;
     while left > 0 {
-        let piece = left.min(PIECE_WORDS);
+        let piece = left.min(most);
         f(piece);
         left -= piece;
     }

@@ -315,7 +315,7 @@ fn a_batch_larger_than_the_buffers_refills_them() {
     let ring = Ring::new(25).unwrap();
     let party = |ch, side, seed| {
         let mut e = Engine::setup(ch, side, &mut ChaCha20Rng::seed_from_u64(seed), &config).unwrap();
-        e.reserve_up_to(1 << 20, 1 << 20).unwrap();
+        e.expect(1 << 20, 1 << 20).unwrap();
         assert!(matches!(e.reserve(1 << 20, 0), Err(Error::Ot(si_ot::Error::Limit { .. }))));
         let mut out = vec![3; 300];
         for _ in 0..40 {
@@ -329,4 +329,36 @@ fn a_batch_larger_than_the_buffers_refills_them() {
         (party(client, Side::Client, 1), server.join().unwrap())
     });
     assert_eq!(sum(ring, (a, b)), vec![6; 300]);
+}
+
+#[test]
+fn a_lane_refills_the_buffers_while_operators_run() {
+    // A batch that takes some three times what the buffers hold.
+    let config = OtConfig { max_buffered: 1 << 19, ..OtConfig::default() };
+    let (ring, n, times) = (Ring::new(25).unwrap(), 8192, 10);
+    let declared = tally(|t| (0..times).for_each(|_| t.relu(n, 25, 24)));
+    let party = |ch, lane, side, seed| {
+        let mut e = Engine::setup_on_lane(ch, lane, side, &mut ChaCha20Rng::seed_from_u64(seed), &config).unwrap();
+        e.expect(declared.client_ots as usize, declared.server_ots as usize).unwrap();
+        e.await_stock().unwrap();
+        let mut out = vec![3; n];
+        for _ in 0..times {
+            out = e.relu(&out, ring, 24).unwrap();
+            let most = config.max_buffered + config.extension.batch();
+            assert!(e.coming().iter().all(|coming| *coming <= most), "{:?}", e.coming());
+        }
+        e.channel().flush().unwrap();
+        assert_eq!(e.used_ots(), (declared.client_ots, declared.server_ots));
+        (out, e.channel().meter().totals())
+    };
+    let [(client, server), (client_lane, server_lane)] =
+        [(); 2].map(|()| Channel::memory_pair(Duration::from_secs(30)));
+    let ((a, seen), (b, _)) = std::thread::scope(|s| {
+        let server = s.spawn(|| party(server, server_lane, Side::Server, 2));
+        (party(client, client_lane, Side::Client, 1), server.join().unwrap())
+    });
+    assert_eq!(sum(ring, (a, b)), vec![6; n]);
+    // The operators' own channel carries what is declared, and no refill.
+    let traffic = (seen.sent_bytes, seen.recv_bytes, seen.rounds);
+    assert_eq!(traffic, (declared.up_bytes, declared.down_bytes, declared.rounds));
 }

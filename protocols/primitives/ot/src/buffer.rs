@@ -37,12 +37,17 @@ impl Buffer {
         Ok(&mut self.blocks[at..end])
     }
 
-    /// Adds all blocks of another stock.
+    /// Moves all blocks of another stock here; it keeps its memory.
     ///
     /// # Errors
     /// If the system has no memory for them.
-    pub(crate) fn append(&mut self, other: &Self) -> Result<()> {
-        self.add(other.len())?.copy_from_slice(other.filled());
+    pub(crate) fn append(&mut self, other: &mut Self) -> Result<()> {
+        if self.filled == 0 {
+            std::mem::swap(self, other);
+            return Ok(());
+        }
+        let n = other.len();
+        self.add(n)?.copy_from_slice(other.take(n));
         Ok(())
     }
 

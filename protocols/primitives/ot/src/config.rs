@@ -21,6 +21,16 @@ pub enum Extension {
 }
 
 impl Extension {
+    /// OTs that are made together (agreement): [`FerretParams::part`], up to a multiple of which requests are rounded, or
+    /// the fewest that the others make at once.
+    #[must_use]
+    pub const fn batch(&self) -> usize {
+        match self {
+            Self::Iknp | Self::Kos | Self::SoftSpoken => 1 << 14,
+            Self::Ferret(params) | Self::FerretMalicious(params) => params.part(),
+        }
+    }
+
     /// Whether the peer may deviate from the protocol without learning more than a few bits of Δ or of the noise, each at
     /// the risk of being caught.
     #[must_use]
@@ -35,7 +45,7 @@ pub struct OtConfig {
     /// The protocol that refills the buffers.
     pub extension: Extension,
     /// Greatest number of correlated OTs that may be asked for, 16 bytes each (agreement). An extension may add up to a
-    /// batch more: 2^14 OTs, or [`FerretParams::part`].
+    /// batch more, [`Extension::batch`].
     pub max_buffered: usize,
 }
 

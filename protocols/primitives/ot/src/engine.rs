@@ -14,9 +14,6 @@ use crate::softspoken::{SoftSpokenReceiver, SoftSpokenSender, Variant};
 use crate::source::Engine;
 use crate::{Result, block};
 
-/// Fewest OTs that one extension without Ferret makes (agreement).
-const MIN_BATCH: usize = 1 << 14;
-
 /// Up to this many OTs are made by SoftSpoken for the first iteration of Ferret; more by an iteration with small
 /// parameters (agreement).
 const DIRECT_START: usize = 2 * FerretParams::SMALL.consumed();
@@ -70,7 +67,7 @@ impl SenderEngine {
 impl Engine for SenderEngine {
     fn extend(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Buffer) -> Result<()> {
         let (Extension::Ferret(params) | Extension::FerretMalicious(params)) = cfg.extension else {
-            return self.spoken.extend(ch, n.max(MIN_BATCH), out);
+            return self.spoken.extend(ch, n.max(cfg.extension.batch()), out);
         };
         let mut ferret = match self.ferret.take() {
             Some(ferret) => ferret,
@@ -121,7 +118,7 @@ impl ReceiverEngine {
 impl Engine for ReceiverEngine {
     fn extend(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Buffer) -> Result<()> {
         let (Extension::Ferret(params) | Extension::FerretMalicious(params)) = cfg.extension else {
-            return self.spoken.extend(ch, n.max(MIN_BATCH), out);
+            return self.spoken.extend(ch, n.max(cfg.extension.batch()), out);
         };
         let mut ferret = match self.ferret.take() {
             Some(ferret) => ferret,

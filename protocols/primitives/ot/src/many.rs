@@ -111,7 +111,7 @@ impl OtSender {
     }
 
     /// jΔ for each polynomial j of degree below m.
-    fn multiples(&self, m: u32) -> Vec<Block> {
+    pub(crate) fn multiples(&self, m: u32) -> Vec<Block> {
         let mut multiples = vec![0; 1 << m];
         let mut power = self.delta;
         for level in 0..m {
@@ -199,7 +199,7 @@ fn check_widths(m: u32, bits: u32) {
     assert!((1..=8).contains(&bits), "messages of {bits} bits: 1 to 8 are supported");
 }
 
-fn check_length(messages: usize, bits: u32) -> Result<()> {
+pub(crate) fn check_length(messages: usize, bits: u32) -> Result<()> {
     let limit = MAX_MESSAGE_BYTES / bits as usize * 8;
     if messages > limit {
         return Err(Error::Limit { what: "messages of one batch of 1-of-many OTs", requested: messages, limit });
@@ -207,8 +207,8 @@ fn check_length(messages: usize, bits: u32) -> Result<()> {
     Ok(())
 }
 
-/// Packs values of at most 8 bits: the format of `si_ring::pack`, without a vector of words.
-struct Packer {
+/// Packs values of at most 32 bits: the format of `si_ring::pack`, without a vector of words.
+pub(crate) struct Packer {
     out: Vec<u8>,
     bits: u32,
     word: u64,
@@ -216,7 +216,7 @@ struct Packer {
 }
 
 impl Packer {
-    fn new(count: usize, bits: u32) -> Self {
+    pub(crate) fn new(count: usize, bits: u32) -> Self {
         Self { out: Vec::with_capacity(packed_len(count, bits) + 4), bits, word: 0, filled: 0 }
     }
 
@@ -233,7 +233,7 @@ impl Packer {
     }
 
     /// Adds the lowest `width` (at most 32) bits of a word that has no others.
-    fn push(&mut self, word: u64, width: u32) {
+    pub(crate) fn push(&mut self, word: u64, width: u32) {
         self.word |= word << self.filled;
         self.filled += width;
         if self.filled >= 32 {
@@ -243,14 +243,14 @@ impl Packer {
         }
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.out.extend_from_slice(&self.word.to_le_bytes()[..self.filled.div_ceil(8) as usize]);
         self.out
     }
 }
 
-/// Packed values of at most 8 bits, read where they lie.
-struct Packed {
+/// Packed values of at most 32 bits, read where they lie.
+pub(crate) struct Packed {
     /// With eight bytes more, so that a window of eight can be read at each of them.
     bytes: Vec<u8>,
     bits: usize,
@@ -258,13 +258,18 @@ struct Packed {
 
 impl Packed {
     /// `None` if the padding is not zero; `bytes` has the length of `count` packed values.
-    fn new(mut bytes: Vec<u8>, count: usize, bits: u32) -> Option<Self> {
+    pub(crate) fn new(mut bytes: Vec<u8>, count: usize, bits: u32) -> Option<Self> {
         let used = count * bits as usize;
         if !used.is_multiple_of(8) && bytes.last().is_some_and(|last| last >> (used % 8) != 0) {
             return None;
         }
         bytes.extend_from_slice(&[0; 8]);
         Some(Self { bytes, bits: bits as usize })
+    }
+
+    /// The value at a public index.
+    pub(crate) fn value(&self, index: usize) -> u64 {
+        self.window(index * self.bits) & ((1 << self.bits) - 1)
     }
 
     /// At least 57 bits from bit `at` on.

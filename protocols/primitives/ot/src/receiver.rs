@@ -26,18 +26,11 @@ impl OtReceiver {
     /// If the connection fails, or the peer is caught deviating.
     pub fn setup(ch: &mut Channel, rng: &mut impl CryptoRng, config: &OtConfig) -> Result<Self> {
         let (engine, hash) = ReceiverEngine::setup(ch, rng, config)?;
-        Ok(Self { hash, buffer: Buffer::default(), used: 0, source: Source::inline(engine, *config) })
+        Ok(Self::new(hash, Source::inline(engine, *config)))
     }
 
-    /// As [`Self::setup`], with a thread (a lane) that makes the correlated OTs over a channel of its own, so that it can
-    /// overlap with other work: see [`Self::prefetch`]. Both parties must do it.
-    ///
-    /// # Errors
-    /// As [`Self::setup`], and if the system refuses a thread.
-    pub fn setup_on_lane(mut lane: Channel, rng: &mut impl CryptoRng, config: &OtConfig) -> Result<Self> {
-        let (engine, hash) = ReceiverEngine::setup(&mut lane, rng, config)?;
-        let source = Source::lane(engine, *config, lane)?;
-        Ok(Self { hash, buffer: Buffer::default(), used: 0, source })
+    pub(crate) fn new(hash: Hash, source: Source<ReceiverEngine>) -> Self {
+        Self { hash, buffer: Buffer::default(), used: 0, source }
     }
 
     /// Makes sure that at least `n` correlated OTs are in stock.
@@ -48,8 +41,8 @@ impl OtReceiver {
         self.source.reserve(ch, n, &mut self.buffer)
     }
 
-    /// Has the lane make what is missing to a stock of `n`, while the caller goes on. Both parties order the same at the
-    /// same places between their operations. Nothing happens without a lane.
+    /// Has the lane ([`crate::setup_on_lane`]) make what is missing to a stock of `n`, while the caller goes on. Both
+    /// parties order the same at the same places between their operations. Nothing happens without a lane.
     ///
     /// # Errors
     /// If `n` is above the limit of the configuration; what goes wrong in the lane is reported when stock is taken.
@@ -61,6 +54,12 @@ impl OtReceiver {
     #[must_use]
     pub fn available(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// Correlated OTs in stock or ordered from the lane; `None` without a lane.
+    #[must_use]
+    pub fn coming(&self) -> Option<usize> {
+        self.source.coming(self.buffer.len())
     }
 
     /// Correlated OTs consumed so far.

@@ -32,18 +32,11 @@ impl OtSender {
     /// If the connection fails, or the peer is caught deviating.
     pub fn setup(ch: &mut Channel, rng: &mut impl CryptoRng, config: &OtConfig) -> Result<Self> {
         let (engine, delta, hash) = SenderEngine::setup(ch, rng, config)?;
-        Ok(Self { delta, hash, buffer: Buffer::default(), used: 0, source: Source::inline(engine, *config) })
+        Ok(Self::new(delta, hash, Source::inline(engine, *config)))
     }
 
-    /// As [`Self::setup`], with a thread (a lane) that makes the correlated OTs over a channel of its own, so that it can
-    /// overlap with other work: see [`Self::prefetch`]. Both parties must do it.
-    ///
-    /// # Errors
-    /// As [`Self::setup`], and if the system refuses a thread.
-    pub fn setup_on_lane(mut lane: Channel, rng: &mut impl CryptoRng, config: &OtConfig) -> Result<Self> {
-        let (engine, delta, hash) = SenderEngine::setup(&mut lane, rng, config)?;
-        let source = Source::lane(engine, *config, lane)?;
-        Ok(Self { delta, hash, buffer: Buffer::default(), used: 0, source })
+    pub(crate) fn new(delta: Block, hash: Hash, source: Source<SenderEngine>) -> Self {
+        Self { delta, hash, buffer: Buffer::default(), used: 0, source }
     }
 
     /// Makes sure that at least `n` correlated OTs are in stock.
@@ -54,8 +47,8 @@ impl OtSender {
         self.source.reserve(ch, n, &mut self.buffer)
     }
 
-    /// Has the lane make what is missing to a stock of `n`, while the caller goes on. Both parties order the same at the
-    /// same places between their operations. Nothing happens without a lane.
+    /// Has the lane ([`crate::setup_on_lane`]) make what is missing to a stock of `n`, while the caller goes on. Both
+    /// parties order the same at the same places between their operations. Nothing happens without a lane.
     ///
     /// # Errors
     /// If `n` is above the limit of the configuration; what goes wrong in the lane is reported when stock is taken.
@@ -67,6 +60,12 @@ impl OtSender {
     #[must_use]
     pub fn available(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// Correlated OTs in stock or ordered from the lane; `None` without a lane.
+    #[must_use]
+    pub fn coming(&self) -> Option<usize> {
+        self.source.coming(self.buffer.len())
     }
 
     /// Correlated OTs consumed so far.

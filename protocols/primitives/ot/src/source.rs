@@ -1,17 +1,20 @@
 //! Where the stock of an endpoint comes from: made when it is missing, or by a thread of its own (a lane).
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, Sender, channel};
 
 use si_wire::Channel;
 
 use crate::buffer::Buffer;
 use crate::config::OtConfig;
+use crate::lane::LaneEnd;
 use crate::{Error, Result};
+
+/// The meter's label for making correlated OTs, with a lane or without.
+pub const METER_LABEL: &str = "OT extension";
 
 /// A protocol that makes correlated OTs.
 pub(crate) trait Engine: Send + 'static {
-    /// Appends at least `n` correlated OTs.
+    /// Appends at least `n` correlated OTs. Flushes.
     fn extend(&mut self, ch: &mut Channel, cfg: &OtConfig, n: usize, out: &mut Buffer) -> Result<()>;
 }
 
@@ -20,41 +23,26 @@ pub(crate) struct Source<E> {
     kind: Kind<E>,
     config: OtConfig,
     ended: bool,
-    /// Orders that the lane has not yet delivered, in their order.
-    orders: VecDeque<usize>,
 }
 
 enum Kind<E> {
     Inline(Box<E>),
-    Lane { orders: Sender<usize>, deliveries: Receiver<Result<Buffer>> },
+    Lane {
+        lane: LaneEnd,
+        /// Orders that are not yet collected, in their order.
+        orders: VecDeque<usize>,
+    },
 }
 
 impl<E: Engine> Source<E> {
     /// Makes OTs in the caller's thread, over the caller's channel.
     pub(crate) fn inline(engine: E, config: OtConfig) -> Self {
-        Self { kind: Kind::Inline(Box::new(engine)), config, ended: false, orders: VecDeque::new() }
+        Self { kind: Kind::Inline(Box::new(engine)), config, ended: false }
     }
 
-    /// Makes OTs in a thread of its own, over a channel of its own. The thread ends when the source is dropped, or
-    /// after an error.
-    pub(crate) fn lane(mut engine: E, config: OtConfig, mut ch: Channel) -> Result<Self> {
-        let (orders, incoming) = channel();
-        let (outgoing, deliveries) = channel();
-        let work = move || {
-            for n in incoming {
-                let mut out = Buffer::default();
-                let made = engine.extend(&mut ch, &config, n, &mut out).map(|()| out);
-                let failed = made.is_err();
-                if outgoing.send(made).is_err() || failed {
-                    return;
-                }
-            }
-        };
-        std::thread::Builder::new()
-            .name("ot-lane".to_owned())
-            .spawn(work)
-            .map_err(|source| si_wire::Error::Io { what: "starting a lane for OTs".to_owned(), source })?;
-        Ok(Self { kind: Kind::Lane { orders, deliveries }, config, ended: false, orders: VecDeque::new() })
+    /// Has OTs made by a lane.
+    pub(crate) fn lane(lane: LaneEnd, config: OtConfig) -> Self {
+        Self { kind: Kind::Lane { lane, orders: VecDeque::new() }, config, ended: false }
     }
 
     /// Brings the stock to at least `n`. After an error there is no stock, and no more is made.
@@ -76,41 +64,45 @@ impl<E: Engine> Source<E> {
     }
 
     fn make(&mut self, ch: &mut Channel, n: usize, stock: &mut Buffer) -> Result<()> {
+        self.order(n, stock.len());
         match &mut self.kind {
-            Kind::Inline(engine) => engine.extend(ch, &self.config, n - stock.len(), stock),
-            Kind::Lane { .. } => {
-                self.order(n, stock.len())?;
+            Kind::Inline(engine) => {
+                let _scope = ch.meter().enter_label(METER_LABEL);
+                engine.extend(ch, &self.config, n - stock.len(), stock)
+            }
+            Kind::Lane { lane, orders } => {
                 // The peer must not wait for a message of ours while we wait for its lane.
                 ch.flush()?;
-                self.collect(n, stock)
+                while stock.len() < n {
+                    lane.collect(stock)?;
+                    orders.pop_front();
+                }
+                Ok(())
             }
         }
     }
 
-    /// Orders what is missing to `n`, and returns without waiting for it. Nothing happens without a lane.
+    /// Orders what is missing to a stock of `n`, and returns without waiting for it. Nothing happens without a lane.
     pub(crate) fn prefetch(&mut self, n: usize, stock: &Buffer) -> Result<()> {
         self.config.check(n)?;
-        self.order(n, stock.len())
+        self.order(n, stock.len());
+        Ok(())
     }
 
-    fn order(&mut self, n: usize, in_stock: usize) -> Result<()> {
-        let Kind::Lane { orders, .. } = &self.kind else { return Ok(()) };
-        let missing = n.saturating_sub(in_stock + self.orders.iter().sum::<usize>());
+    fn order(&mut self, n: usize, in_stock: usize) {
+        let Kind::Lane { lane, orders } = &mut self.kind else { return };
+        let missing = n.saturating_sub(in_stock + orders.iter().sum::<usize>());
         if missing > 0 {
-            // If the lane is gone, its last delivery says why.
-            let _ = orders.send(missing);
-            self.orders.push_back(missing);
+            lane.order(missing);
+            orders.push_back(missing);
         }
-        Ok(())
     }
 
-    fn collect(&mut self, n: usize, stock: &mut Buffer) -> Result<()> {
-        let Kind::Lane { deliveries, .. } = &self.kind else { return Ok(()) };
-        while stock.len() < n {
-            let made = deliveries.recv().unwrap_or(Err(Error::Ended))?;
-            self.orders.pop_front();
-            stock.append(&made)?;
+    /// What is in stock or ordered; `None` without a lane.
+    pub(crate) fn coming(&self, in_stock: usize) -> Option<usize> {
+        match &self.kind {
+            Kind::Inline(_) => None,
+            Kind::Lane { orders, .. } => Some(in_stock + orders.iter().sum::<usize>()),
         }
-        Ok(())
     }
 }

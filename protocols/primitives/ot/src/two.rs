@@ -35,10 +35,8 @@ impl OtSender {
         self.reserve(ch, n)?;
         let (mut m0, mut m1) = (empty_words::<W>(n), empty_words::<W>(n));
         self.pads(n, None, |zero, one| {
-            for (i, (m0, m1)) in m0.iter_mut().zip(&mut m1).enumerate() {
-                m0.extend(zero.chunks(64).map(|blocks| bits_at(blocks, i)));
-                m1.extend(one.chunks(64).map(|blocks| bits_at(blocks, i)));
-            }
+            append_low_bits(zero, &mut m0);
+            append_low_bits(one, &mut m1);
         });
         Ok((m0.map(|words| Bits::from_words(words, n)), m1.map(|words| Bits::from_words(words, n))))
     }
@@ -141,11 +139,7 @@ impl OtReceiver {
     pub fn random_strings<const W: usize>(&mut self, ch: &mut Channel, n: usize) -> Result<(Bits, [Bits; W])> {
         self.reserve(ch, n)?;
         let mut m = empty_words::<W>(n);
-        let choices = self.pads(n, |pads| {
-            for (i, m) in m.iter_mut().enumerate() {
-                m.extend(pads.chunks(64).map(|blocks| bits_at(blocks, i)));
-            }
-        });
+        let choices = self.pads(n, |pads| append_low_bits(pads, &mut m));
         Ok((choices, m.map(|words| Bits::from_words(words, n))))
     }
 
@@ -247,12 +241,13 @@ impl OtReceiver {
     /// of 64 but for the last; returns the choices.
     pub(crate) fn pads(&mut self, n: usize, mut each: impl FnMut(&[Block])) -> Bits {
         let first = self.count(n);
-        let mut choices = Vec::with_capacity(n.div_ceil(64));
+        let mut choices = empty_words::<1>(n);
         for (batch, blocks) in self.buffer.take(n).chunks_mut(BATCH).enumerate() {
-            choices.extend(blocks.chunks(64).map(|blocks| bits_at(blocks, 0)));
+            append_low_bits(blocks, &mut choices);
             self.hash.hash(first + (batch * BATCH) as u64, 1, blocks);
             each(blocks);
         }
+        let [choices] = choices;
         Bits::from_words(choices, n)
     }
 }
@@ -261,9 +256,24 @@ fn empty_words<const W: usize>(n: usize) -> [Vec<u64>; W] {
     std::array::from_fn(|_| Vec::with_capacity(n.div_ceil(64)))
 }
 
-/// Bit `at` of each of at most 64 blocks.
-fn bits_at(blocks: &[Block], at: usize) -> u64 {
-    blocks.iter().rev().fold(0, |word, b| word << 1 | ((*b >> at) as u64 & 1))
+/// Appends bit w of every block to vector w, 64 blocks a word.
+fn append_low_bits<const W: usize>(blocks: &[Block], to: &mut [Vec<u64>; W]) {
+    for blocks in blocks.chunks(64) {
+        for (w, to) in to.chunks_mut(8).enumerate() {
+            let mut words = [0; 8];
+            for (g, eight) in blocks.chunks(8).enumerate() {
+                let mut bytes = [0; 8];
+                bytes.iter_mut().zip(eight).for_each(|(byte, block)| *byte = (*block >> (8 * w)) as u8);
+                let bytes = u64::from_le_bytes(bytes);
+                for (i, word) in words[..to.len()].iter_mut().enumerate() {
+                    // The product has bit i of byte j in bit 56 + j.
+                    let bits = bytes >> i & 0x0101_0101_0101_0101;
+                    *word |= bits.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * g);
+                }
+            }
+            to.iter_mut().zip(words).for_each(|(to, word)| to.push(word));
+        }
+    }
 }
 
 pub(crate) fn recv_bits(ch: &mut Channel, n: usize) -> Result<Bits> {

@@ -33,11 +33,18 @@ impl Bits {
 
     /// One bit for each word, its lowest.
     pub fn from_lsb(values: impl IntoIterator<Item = u64>) -> Self {
-        let mut bits = Self::default();
+        let (mut words, mut word, mut len) = (Vec::new(), 0, 0);
         for v in values {
-            bits.push(v & 1);
+            word |= (v & 1) << (len % 64);
+            len += 1;
+            if len % 64 == 0 {
+                words.push(std::mem::take(&mut word));
+            }
         }
-        bits
+        if len % 64 > 0 {
+            words.push(word);
+        }
+        Self { words, len }
     }
 
     /// Number of bits.

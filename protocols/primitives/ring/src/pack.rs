@@ -13,19 +13,19 @@ pub fn pack(values: &[u64], bits: u32, out: &mut Vec<u8>) {
     debug_assert!((1..=64).contains(&bits));
     let mask = u64::MAX >> (64 - bits);
     out.reserve(packed_len(values.len(), bits));
-    // At most 7 bits wait in `acc` before a value is added, so 71 bits are the most it ever holds.
-    let (mut acc, mut filled) = (0u128, 0u32);
+    let (mut word, mut filled) = (0u64, 0);
     for &v in values {
-        acc |= u128::from(v & mask) << filled;
+        let v = v & mask;
+        word |= v << filled;
         filled += bits;
-        let whole = (filled / 8) as usize;
-        out.extend_from_slice(&acc.to_le_bytes()[..whole]);
-        acc >>= whole * 8;
-        filled %= 8;
+        if filled >= 64 {
+            out.extend_from_slice(&word.to_le_bytes());
+            filled -= 64;
+            // The bits of v that found no room; none if it began at the word.
+            word = v.checked_shr(bits - filled).unwrap_or(0);
+        }
     }
-    if filled > 0 {
-        out.push(acc as u8);
-    }
+    out.extend_from_slice(&word.to_le_bytes()[..filled.div_ceil(8) as usize]);
 }
 
 /// The `count` values of `bits` bits packed in `bytes`.
@@ -47,8 +47,21 @@ pub fn unpack(bytes: &[u8], count: usize, bits: u32) -> Result<Vec<u64>, Error> 
 pub fn unpack_into(bytes: &[u8], bits: u32, out: &mut [u64]) -> Result<(), Error> {
     check(bytes, out.len(), bits)?;
     let mask = u64::MAX >> (64 - bits);
-    for (i, o) in out.iter_mut().enumerate() {
-        let start = i * bits as usize;
+    let width = bits as usize;
+    // While eight bytes from a value's first on are there and hold all of it.
+    let whole = match bytes.len().checked_sub(8) {
+        Some(last) if width <= 57 => out.len().min((last * 8 + 7) / width + 1),
+        _ => 0,
+    };
+    let (fast, rest) = out.split_at_mut(whole);
+    for (i, o) in fast.iter_mut().enumerate() {
+        let (byte, shift) = (i * width / 8, i * width % 8);
+        let mut window = [0; 8];
+        window.copy_from_slice(&bytes[byte..byte + 8]);
+        *o = u64::from_le_bytes(window) >> shift & mask;
+    }
+    for (i, o) in rest.iter_mut().enumerate() {
+        let start = (whole + i) * width;
         let (byte, shift) = (start / 8, start % 8);
         let mut window = [0u8; 16];
         let take = (bytes.len() - byte).min(9);

@@ -44,6 +44,11 @@ impl Channel {
         &self.meter
     }
 
+    /// Counts into another meter from here on: that of the thread which the channel is handed to.
+    pub fn set_meter(&mut self, meter: Meter) {
+        self.meter = meter;
+    }
+
     /// Who is at the other end, for messages to people.
     #[must_use]
     pub fn peer(&self) -> &str {

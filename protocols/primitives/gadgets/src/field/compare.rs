@@ -61,7 +61,9 @@ impl Engine {
         // (digit's width, digits, bits of an answer for each threshold)
         let parts = [(digits.low_bits, 1, 1), (digits.high_bits, digits.high_count, 2)];
         let parts = || parts.into_iter().enumerate().filter(|(_, (_, count, _))| *count > 0);
-        let cut = |at: usize, words: &[u64]| if at == 0 { digits.low(words) } else { digits.high(words) };
+        let cut = |at: usize, words: &[u64]| -> Vec<u8> {
+            if at == 0 { digits.low(words).collect() } else { digits.high(words).collect() }
+        };
         let mut pending = Vec::new();
         for (at, (m, ..)) in parts() {
             pending.push(self.receiver.one_of_many_begin(&mut self.channel, m, &cut(at, words))?);

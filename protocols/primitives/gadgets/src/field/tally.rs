@@ -5,7 +5,7 @@ use si_ring::packed_len;
 use super::Field;
 use super::compare::DIGIT_BITS;
 use super::truncate::small_ring;
-use crate::compare::Digits;
+use crate::compare::{Digits, PIECE_WORDS};
 use crate::tally::pieces;
 use crate::{Known, Tally};
 
@@ -17,12 +17,12 @@ impl Tally {
 
     /// `Engine::field_signs` of n elements: as [`Tally::carry`], with answers for two thresholds.
     pub fn field_signs(&mut self, n: usize, field: Field) {
-        pieces(n, |n| self.exceeds(n, 2, field.bits()));
+        pieces(n, PIECE_WORDS, |n| self.exceeds(n, 2, field.bits()));
     }
 
     /// `Engine::field_select` of n elements.
     pub fn field_select(&mut self, n: usize, field: Field) {
-        pieces(n, |n| {
+        pieces(n, PIECE_WORDS, |n| {
             self.client_ots += n as u64;
             self.server_ots += n as u64;
             self.up(n.div_ceil(8));
@@ -61,7 +61,7 @@ impl Tally {
     /// `Engine::field_truncate` of n elements.
     pub fn field_truncate(&mut self, n: usize, field: Field, drop: u32, known: Known) {
         let (small, thresholds) = small_ring(drop, known);
-        pieces(n, |n| {
+        pieces(n, PIECE_WORDS, |n| {
             match known {
                 Known::NonNegative => self.field_bits(n, field, small),
                 Known::Nothing => {
@@ -75,7 +75,7 @@ impl Tally {
     }
 
     fn field_bits(&mut self, n: usize, field: Field, narrow: u32) {
-        pieces(n, |n| {
+        pieces(n, PIECE_WORDS, |n| {
             self.server_ots += n as u64;
             self.up(n.div_ceil(8));
             self.down(packed_len(2 * n, field.bits() + narrow));

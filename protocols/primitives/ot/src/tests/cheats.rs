@@ -245,5 +245,22 @@ fn padding_and_lengths_of_requests_and_answers_are_checked() {
             },
         );
         malformed(out.receiver, "1-of-many OT");
+        let lookups = |m, changes| {
+            run_tapped(
+                config,
+                Level::detect(),
+                changes,
+                |s, ch| {
+                    let requested = s.lookups_read(ch, m, 5)?;
+                    s.lookups_answer::<1>(ch, requested, [1; 5].into_iter())
+                },
+                |r, ch| {
+                    let pending = r.lookups_begin::<1>(ch, m, vec![1; 5])?;
+                    r.lookups_finish(ch, pending)
+                },
+            )
+        };
+        malformed(lookups(3, [as_is(), at(3, change)]).sender, "indices of lookups");
+        malformed(lookups(2, [at(2, change), as_is()]).receiver, "answers of lookups");
     }
 }

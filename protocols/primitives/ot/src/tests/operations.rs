@@ -1,9 +1,10 @@
 //! Every operation gives what it says, at every size and for every extension.
 
 use si_ring::Ring;
+use si_wire::Phase;
 
 use super::*;
-use crate::Error;
+use crate::{Error, METER_LABEL, setup_on_lane};
 
 const SIZES: [usize; 7] = [0, 1, 127, 128, 129, 1000, 20_000];
 
@@ -277,39 +278,129 @@ fn requests_above_the_limit_are_errors_before_anything_is_sent() {
     }
 }
 
-/// A lane makes the same OTs, ahead of time and while other messages pass.
+fn lookups_of<const W: usize>(config: OtConfig, m: u32, n: usize) {
+    let entries = 1usize << m;
+    let width = entries * W;
+    let tables: Vec<u32> = words(u64::from(m), n).iter().map(|t| (t & ((1 << width) - 1)) as u32).collect();
+    let indices: Vec<u8> = words(9, n).iter().map(|x| (x % entries as u64) as u8).collect();
+    let (sent, received) = run(
+        config,
+        |s, ch| {
+            let requested = s.lookups_read(ch, m, n).unwrap();
+            s.lookups_answer::<W>(ch, requested, tables.iter().copied()).unwrap()
+        },
+        |r, ch| {
+            let pending = r.lookups_begin::<W>(ch, m, indices.clone()).unwrap();
+            r.lookups_finish(ch, pending).unwrap()
+        },
+    );
+    for (w, (sent, received)) in sent.iter().zip(&received).enumerate() {
+        assert_eq!((sent.len(), received.len()), (n, n));
+        let expect: Bits = (0..n).map(|i| tables[i] >> (usize::from(indices[i]) * W + w) & 1 == 1).collect();
+        assert_eq!(sent.xor(received), expect, "m {m}, bit {w} of {W}, {n} instances");
+        // Shares are random, whatever the table: neither all zero nor all one.
+        let ones: u64 = sent.iter().sum();
+        assert!(n < 1000 || (n as u64 * 2 / 5..n as u64 * 3 / 5).contains(&ones), "{ones} of {n}");
+    }
+}
+
+#[test]
+fn lookups_share_entries_of_tables() {
+    for config in configs() {
+        for n in [0, 1, 63, 64, 65, 1000] {
+            for m in 1..=4 {
+                lookups_of::<1>(config, m, n);
+                lookups_of::<2>(config, m, n);
+            }
+            lookups_of::<1>(config, 5, n);
+        }
+    }
+}
+
+/// Runs two parties that each have a lane for both directions; returns their results and their meters.
+fn run_on_lanes<A: Send, B: Send>(
+    config: OtConfig,
+    a: impl FnOnce(OtSender, OtReceiver, Channel) -> A + Send,
+    b: impl FnOnce(OtSender, OtReceiver, Channel) -> B + Send,
+) -> (A, B) {
+    let [(ch_a, ch_b), (lane_a, lane_b)] = [(); 2].map(|()| Channel::memory_pair(Duration::from_secs(20)));
+    std::thread::scope(|scope| {
+        let b = scope.spawn(move || {
+            let (s, r) = setup_on_lane(lane_b, false, &mut rng(2), &config).unwrap();
+            b(s, r, ch_b)
+        });
+        let (s, r) = setup_on_lane(lane_a, true, &mut rng(1), &config).unwrap();
+        (a(s, r, ch_a), b.join().unwrap())
+    })
+}
+
+/// A lane makes OTs of both directions ahead of time, in any order and while other messages pass.
 #[test]
 fn lanes_work_ahead() {
-    let config = OtConfig::default();
     let part = FerretParams::SMALL.part();
-    let (expect_s, expect_r) = run(
-        config,
-        |s, ch| s.correlations(ch, 2 * part).unwrap().to_vec(),
-        |r, ch| r.correlations(ch, 2 * part).unwrap().to_vec(),
-    );
-    let [(mut ch_s, mut ch_r), (lane_s, lane_r)] = [(); 2].map(|()| Channel::memory_pair(Duration::from_secs(20)));
     let ring = Ring::new(20).unwrap();
+    for config in configs() {
+        let (a, b) = run_on_lanes(
+            config,
+            |mut s, mut r, mut ch| {
+                assert!(matches!(r.prefetch(usize::MAX), Err(Error::Limit { .. })));
+                s.prefetch(part).unwrap();
+                r.prefetch(1).unwrap();
+                s.prefetch(part + 1).unwrap();
+                assert_eq!((s.available(), s.coming(), r.coming()), (0, Some(part + 1), Some(1)));
+                assert_eq!(ch.recv(20).unwrap(), b"meanwhile");
+                let sent = s.correlations(&mut ch, part + 1).unwrap().to_vec();
+                let received = r.correlations(&mut ch, 3).unwrap().to_vec();
+                s.correlated(&mut ch, ring, &[1; 10]).unwrap();
+                ch.flush().unwrap();
+                (s.delta(), sent, received)
+            },
+            |mut s, mut r, mut ch| {
+                r.prefetch(part).unwrap();
+                s.prefetch(1).unwrap();
+                r.prefetch(part + 1).unwrap();
+                ch.send(b"meanwhile").unwrap();
+                let received = r.correlations(&mut ch, part + 1).unwrap().to_vec();
+                let sent = s.correlations(&mut ch, 3).unwrap().to_vec();
+                let pending = r.correlated_begin(&mut ch, &bits(1, 10)).unwrap();
+                r.correlated_finish(&mut ch, ring, pending).unwrap();
+                (s.delta(), sent, received)
+            },
+        );
+        for (delta, sent, received) in [(a.0, &a.1, &b.2), (b.0, &b.1, &a.2)] {
+            assert!(sent.len() == received.len() && !sent.is_empty());
+            assert!(sent.iter().zip(received).all(|(q, v)| *v == q ^ if v & 1 == 1 { delta } else { 0 }));
+        }
+    }
+}
+
+/// Nothing of what a lane does counts under what the main thread does meanwhile.
+#[test]
+fn a_lane_counts_by_itself() {
+    let [(lane_a, lane_b), (mut ch_a, mut ch_b)] = [(); 2].map(|()| Channel::memory_pair(Duration::from_secs(20)));
+    let party = |lane: Channel, first, ch: &mut Channel| {
+        let meter = lane.meter().clone();
+        let (mut s, mut r) = setup_on_lane(lane, first, &mut rng(first.into()), &OtConfig::default()).unwrap();
+        let setup = meter.totals();
+        let online = meter.enter(Phase::Online, "main");
+        if first {
+            s.reserve(ch, 1).unwrap();
+            r.reserve(ch, 1).unwrap();
+        } else {
+            r.reserve(ch, 1).unwrap();
+            s.reserve(ch, 1).unwrap();
+        }
+        drop(online);
+        let entry = |label| meter.entries().into_iter().find(|e| e.label == label).unwrap();
+        let lane = entry(METER_LABEL);
+        assert_eq!((lane.phase, lane.totals.calls), (Phase::Online, 2));
+        assert!(lane.totals.cpu_ns > 0 && lane.totals.wall_ns == 0);
+        assert_eq!(entry("main").totals.sent_bytes, 0);
+        assert_eq!(meter.totals().sent_bytes, setup.sent_bytes + lane.totals.sent_bytes);
+    };
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut r = OtReceiver::setup_on_lane(lane_r, &mut rng(2), &config).unwrap();
-            assert!(matches!(r.prefetch(usize::MAX), Err(Error::Limit { .. })));
-            r.prefetch(part).unwrap();
-            r.prefetch(part + 1).unwrap();
-            ch_r.send(b"meanwhile").unwrap();
-            r.reserve(&mut ch_r, 2 * part).unwrap();
-            assert_eq!(r.correlations(&mut ch_r, 2 * part).unwrap(), expect_r);
-            let pending = r.correlated_begin(&mut ch_r, &bits(1, 10)).unwrap();
-            r.correlated_finish(&mut ch_r, ring, pending).unwrap();
-        });
-        let mut s = OtSender::setup_on_lane(lane_s, &mut rng(1), &config).unwrap();
-        s.prefetch(part).unwrap();
-        s.prefetch(part + 1).unwrap();
-        assert_eq!(s.available(), 0, "nothing is taken before it is needed");
-        assert_eq!(ch_s.recv(20).unwrap(), b"meanwhile");
-        s.reserve(&mut ch_s, 2 * part).unwrap();
-        assert_eq!(s.correlations(&mut ch_s, 2 * part).unwrap(), expect_s);
-        s.correlated(&mut ch_s, ring, &[1; 10]).unwrap();
-        ch_s.flush().unwrap();
+        scope.spawn(|| party(lane_b, false, &mut ch_b));
+        party(lane_a, true, &mut ch_a);
     });
 }
 
@@ -318,11 +409,17 @@ fn a_lane_whose_peer_is_gone_reports_it_once_and_then_that_it_ended() {
     let (lane_s, mut lane_r) = Channel::memory_pair(Duration::from_millis(300));
     let config = OtConfig::new(Extension::Kos);
     let (mut ch, _other) = Channel::memory_pair(Duration::from_secs(1));
-    let mut s = std::thread::scope(|scope| {
-        scope.spawn(move || drop(OtReceiver::setup(&mut lane_r, &mut rng(2), &config).unwrap()));
-        OtSender::setup_on_lane(lane_s, &mut rng(1), &config).unwrap()
+    let (mut s, mut r) = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            drop(OtReceiver::setup(&mut lane_r, &mut rng(2), &config).unwrap());
+            drop(OtSender::setup(&mut lane_r, &mut rng(3), &config).unwrap());
+        });
+        setup_on_lane(lane_s, true, &mut rng(1), &config).unwrap()
     });
-    assert!(matches!(s.reserve(&mut ch, 1), Err(Error::Wire(_))));
+    s.prefetch(1).unwrap();
+    // Whichever endpoint asks first is told.
+    assert!(matches!(r.reserve(&mut ch, 1), Err(Error::Wire(_))));
+    assert!(matches!(r.reserve(&mut ch, 1), Err(Error::Ended)));
     assert!(matches!(s.reserve(&mut ch, 1), Err(Error::Ended)));
 }
 
