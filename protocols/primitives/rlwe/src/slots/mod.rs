@@ -62,3 +62,42 @@ pub use plan::{SlotCost, SlotPlan};
 #[doc(hidden)]
 pub use switch::RotationBench;
 pub use weights::SlotWeights;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Layer, generate_keys};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    /// Periodic plaintexts and plaintexts of full length, tiles, phases, merges and folds.
+    #[test]
+    fn scalar_and_vector_kernels_send_the_same_bytes() {
+        let conv = Layer { in_hw: [9, 9], kernel: [3, 3], stride: [2, 1], ..Layer::fully_connected(1, 3, 5) };
+        for layer in [conv, Layer::fully_connected(1, 300, 3)] {
+            let both = [false, true].map(|scalar| {
+                let params = SlotParams::with_kernels(SlotParams::for_bits(37).unwrap().field(), scalar).unwrap();
+                let plan = SlotPlan::new(&params, &layer).unwrap();
+                let mut rng = ChaCha20Rng::seed_from_u64(3);
+                let (secret, public) = generate_keys(params.scheme(), &mut rng);
+                let mut keys = RotationKeys::new(&params, &public).unwrap();
+                let mut sent = Vec::new();
+                for &rotation in plan.rotations() {
+                    let message = encode_rotation_key(&params, &secret, rotation, &mut rng).unwrap();
+                    keys.insert(rotation, &message).unwrap();
+                    sent.push(message);
+                }
+                let share: Vec<u64> = (0..plan.input_len() as u64).map(|i| i << 20).collect();
+                let weights: Vec<i64> = (0..plan.weight_len() as i64).map(|i| i % 99 - 49).collect();
+                let weights = plan.weights(&weights).unwrap();
+                let queries = plan.encrypt(&secret, &share, &mut rng).unwrap();
+                let (answers, _) = plan.answer(&keys, &weights, &queries, Some(&share), &mut rng).unwrap();
+                let output = plan.decrypt(&secret, &answers).unwrap();
+                sent.extend(queries);
+                sent.extend(answers);
+                (sent, output)
+            });
+            assert!(both[0] == both[1], "{layer:?}");
+        }
+    }
+}

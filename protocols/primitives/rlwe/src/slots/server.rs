@@ -37,12 +37,18 @@ const PLAINTEXT_WORDS: usize = 4 << 20;
 const WHOLE: [usize; 2] = [8, 8];
 
 /// A part in the making.
-struct Work {
+pub(super) struct Work {
     part: usize,
     /// All rotations of all inputs, in spans of as many as the plaintexts come for.
     inputs: Vec<Ciphertexts>,
     secrets: Prg,
     answer: Vec<u8>,
+}
+
+impl Work {
+    pub(super) fn new(part: usize, inputs: Vec<Ciphertexts>, secrets: Prg) -> Self {
+        Self { part, inputs, secrets, answer: Vec::new() }
+    }
 }
 
 impl SlotPlan {
@@ -128,9 +134,10 @@ impl SlotPlan {
                 let mut work = Vec::with_capacity(together.len());
                 for &(part, query) in together {
                     let inputs = self.take_query(keys, part, query.as_ref(), share, &mut scratch)?;
-                    let mut answer = Vec::with_capacity(self.answer_bytes());
-                    keys.public().header(self.tag()).put(&mut answer);
-                    work.push(Work { part, inputs, secrets: Prg::from_rng(rng), answer });
+                    let mut next = Work::new(part, inputs, Prg::from_rng(rng));
+                    next.answer.reserve(self.answer_bytes());
+                    keys.public().header(self.tag()).put(&mut next.answer);
+                    work.push(next);
                 }
                 self.multiply(keys, weights, &mut work, output, &mut scratch)?;
                 answers.extend(work.into_iter().map(|w| w.answer));
@@ -160,7 +167,7 @@ impl SlotPlan {
     }
 
     /// The rotations of the ciphertexts of a query, with the server's share added.
-    fn take_query(
+    pub(super) fn take_query(
         &self,
         keys: &RotationKeys,
         part: usize,
@@ -245,7 +252,7 @@ impl SlotPlan {
     }
 
     /// For each part the partial sums of some outputs, leaf by leaf.
-    fn partial_sums(
+    pub(super) fn partial_sums(
         &self,
         weights: &SlotWeights,
         group: usize,
@@ -298,7 +305,7 @@ impl SlotPlan {
     }
 
     /// Merges the partial sums of some outputs into one sum each.
-    fn merge(&self, keys: &RotationKeys, mut sums: Vec<Sum>, scratch: &mut Scratch) -> Result<Vec<Sum>> {
+    pub(super) fn merge(&self, keys: &RotationKeys, mut sums: Vec<Sum>, scratch: &mut Scratch) -> Result<Vec<Sum>> {
         for rotation in self.layout.merges() {
             let (mut left, mut right) = (Vec::new(), Vec::new());
             for (i, sum) in sums.into_iter().enumerate() {
