@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use si_wire::Role;
 
 use crate::experiment::{Overrides, Size};
-use crate::{commands, cost, orchestrate, party, report};
+use crate::{commands, cost, orchestrate, party, report, soundness};
 
 /// Exit code after Ctrl-C, as shells have it.
 const STOPPED: u8 = 130;
@@ -36,8 +36,8 @@ enum Command {
     Probe(ProbeArgs),
     /// Declared bytes and rounds of a protocol, operator by operator
     Cost(CostArgs),
-    /// How likely a cheating server escapes Fusion's check, and what the check costs
-    Soundness(SoundnessArgs),
+    /// How likely a cheating server escapes Fusion's check, and which plans are the cheapest
+    Soundness(soundness::Args),
 }
 
 #[derive(Args)]
@@ -149,25 +149,6 @@ pub(crate) struct CostArgs {
     pub(crate) json: bool,
 }
 
-#[derive(Args)]
-pub(crate) struct SoundnessArgs {
-    /// R, the queries
-    #[arg(long, value_name = "R")]
-    pub(crate) queries: usize,
-    /// B, the copies of each query
-    #[arg(long, value_name = "B")]
-    pub(crate) copies: usize,
-    /// T, the public samples
-    #[arg(long, value_name = "T")]
-    pub(crate) public: usize,
-    /// m, the wrong public samples that are tolerated
-    #[arg(long, value_name = "M", default_value_t = 0)]
-    pub(crate) tolerance: usize,
-    /// Answer as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 /// Parses the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -183,7 +164,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(args) => commands::check(&args.folder).map(|()| ExitCode::SUCCESS),
         Command::Probe(args) => commands::probe(&args).map(|()| ExitCode::SUCCESS),
         Command::Cost(args) => cost::cost(&args).map(|()| ExitCode::SUCCESS),
-        Command::Soundness(args) => commands::soundness(&args).map(|()| ExitCode::SUCCESS),
+        Command::Soundness(args) => soundness::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|e| {
         eprintln!("error: {}", format!("{e:#}").replace('\n', " "));

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use si_fusion::Plan;
 use si_netem::{Effort, Profile};
 
-use crate::cli::{ListArgs, ProbeArgs, RunArgs, SoundnessArgs};
+use crate::cli::{ListArgs, ProbeArgs, RunArgs};
 use crate::estimate::{Estimator, Expectation};
 use crate::experiment::{Experiment, Size};
 use crate::record::RUNS_CSV;
@@ -182,34 +181,6 @@ pub(crate) fn probe(args: &ProbeArgs) -> Result<()> {
         _ => lines.extend(complaints.iter().map(|c| format!("  NOT AS SET: {c}"))),
     }
     print(&lines.join("\n"))
-}
-
-/// `bench soundness`.
-///
-/// # Errors
-/// If the numbers make no plan.
-pub(crate) fn soundness(args: &SoundnessArgs) -> Result<()> {
-    let plan = Plan::new(args.queries, args.copies, args.public, args.tolerance)?;
-    let bound = plan.bound();
-    if args.json {
-        return print(&serde_json::to_string_pretty(&json!({
-            "queries": plan.queries(),
-            "copies": plan.copies(),
-            "public": plan.public(),
-            "tolerance": plan.tolerance(),
-            "inferences": plan.inferences(),
-            "amortised": plan.amortised(),
-            "log2_probability": bound.log2_probability,
-            "corrupted": bound.corrupted,
-        }))?);
-    }
-    print(&format!(
-        "{plan}: {} inferences, {:.3} a query\na cheating server escapes with probability at most 2^{:.2}, by corrupting {} of them",
-        plan.inferences(),
-        plan.amortised(),
-        bound.log2_probability,
-        bound.corrupted
-    ))
 }
 
 /// Adds the fields of one object to another.

@@ -1,6 +1,6 @@
 //! What one repetition is, as given to the party processes, and what they answer: JSON, one value a line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub(crate) struct Job {
     /// How far honest scores may be from the exact ones, by which Fusion compares copies; a public parameter.
     #[serde(default)]
     pub(crate) score_tolerance_ulp: Option<u64>,
+    /// Where Fusion's client keeps its state, so that a run can be resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) journal: Option<Journal>,
     /// What the parties agree on.
     pub(crate) options: Options,
     /// Link profile.
@@ -67,6 +70,16 @@ pub(crate) struct PublicSample {
     pub(crate) position: usize,
     /// What an honest server's model answers.
     pub(crate) label: usize,
+}
+
+/// The journal of a run of Fusion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Journal {
+    /// The client's file.
+    pub(crate) path: PathBuf,
+    /// Chunks that an earlier client has finished, on which the parties agree.
+    pub(crate) chunks_done: usize,
 }
 
 impl Job {

@@ -19,6 +19,7 @@ mod party;
 mod progress;
 mod registry;
 mod row;
+mod soundness;
 mod spawn;
 mod trials;
 mod verify;

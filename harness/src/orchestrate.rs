@@ -13,7 +13,7 @@ use si_netem::Profile;
 use crate::estimate::{Basis, Estimator};
 use crate::experiment::{Cell, Experiment, Load, Size};
 use crate::inputs::{self, Source};
-use crate::job::Job;
+use crate::job::{Job, Journal};
 use crate::progress::{Progress, Task};
 use crate::record::{Folder, Method, Recorder, Status};
 use crate::row::{self, Facts};
@@ -111,6 +111,7 @@ pub(crate) fn run(
             skipped.insert(cell.name(), row.reason.clone());
         }
         recorder.append(&row, &phases, &row::answers(&facts, &end))?;
+        discard(&journal(recorder.dir(), &id))?;
         summary.written += 1;
         summary.failed += usize::from(row::is_failure(&row, &cell.server));
         let line = row::describe(&row);
@@ -207,6 +208,21 @@ fn same_code(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Where the client of a run of Fusion keeps its state until the run's row is written. It holds secrets of the run, so it
+/// is no part of the record.
+fn journal(folder: &Path, run_id: &str) -> PathBuf {
+    folder.join(format!("journal-{}", crate::agree::short_hash(run_id.as_bytes())))
+}
+
+fn discard(journal: &Path) -> Result<()> {
+    match std::fs::remove_file(journal) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("cannot delete {}", journal.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What stays loaded between repetitions.
 struct Stage {
     sources: BTreeMap<String, Source>,
@@ -276,6 +292,7 @@ impl Stage {
             data_hash: self.sources.get(&cell.dataset).map(Source::hash).unwrap_or_default(),
             started_utc: crate::record::utc_now(),
             load_avg_milli: machine::load_avg_milli(),
+            resumed: None,
             threads: u64::from(spawn::THREADS),
         })
     }
@@ -285,10 +302,16 @@ impl Stage {
         if let Some(why) = self.absent(&facts.cell) {
             return Ok(Some(End::skipped(why.clone())));
         }
-        let job = match self.job(facts) {
+        let mut job = match self.job(facts) {
             Ok(job) => job,
             Err(e) => return Ok(Some(End::skipped(format!("{e:#}")))),
         };
+        if job.plan.as_ref().map(registry::plan).transpose()?.is_some_and(|plan| plan.is_chunked()) {
+            let path = journal(recorder.dir(), &facts.run_id);
+            let done = si_fusion::progress(&path)?.unwrap_or_default();
+            facts.resumed = (done.inferences_done > 0).then_some(done.inferences_done as u64);
+            job.journal = Some(Journal { path, chunks_done: done.chunks_done });
+        }
         facts.started_utc = crate::record::utc_now();
         facts.load_avg_milli = machine::load_avg_milli();
         let Some(outcome) = spawn::run(&job, Duration::from_secs(facts.cell.timeout_s), stop)? else { return Ok(None) };
@@ -336,6 +359,7 @@ impl Stage {
             dataset: cell.dataset.clone(),
             queries: draw.queries,
             public: draw.public,
+            journal: None,
             score_tolerance_ulp: (facts.card.rounding == Rounding::OneBit).then(|| oracle.tolerance_ulp()),
             options: cell.options,
             link: cell.link.clone(),

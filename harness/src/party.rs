@@ -121,7 +121,13 @@ fn client(job: &Job) -> Result<PartyReport> {
 /// What the job says of Fusion, if it has a plan.
 fn fusion(job: &Job, public: Option<PublicSamples>) -> Option<FusionRun<'_>> {
     let plan = job.plan.as_ref()?;
-    Some(FusionRun { plan, score_tolerance_ulp: job.score_tolerance_ulp, public })
+    let journal = job.journal.as_ref().map(|j| registry::Journal {
+        path: &j.path,
+        chunks_done: j.chunks_done,
+        // Queries, public samples, plan and graph are compared anyhow.
+        context: format!("{} {} {} {} {:?}", machine::COMMIT, machine::SOURCES, job.run_id, job.model, job.options),
+    });
+    Some(FusionRun { plan, score_tolerance_ulp: job.score_tolerance_ulp, public, journal })
 }
 
 /// A party that is connected and has agreed.
@@ -242,6 +248,7 @@ fn agreement(job: &Job, graph: &Graph, profile: &Profile) -> Result<Agreement> {
     a.add("run", &job.run_id);
     a.add("protocol", &job.protocol);
     a.add("plan", job.plan.as_ref().map_or("none".to_owned(), ToString::to_string));
+    a.add("chunks done", job.journal.as_ref().map_or(0, |j| j.chunks_done).to_string());
     a.add("model", &job.model);
     a.add("graph", short_hash(graph.canonical().as_bytes()));
     a.add("queries", job.queries.len().to_string());

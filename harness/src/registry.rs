@@ -1,5 +1,6 @@
 //! The only place that names protocols. A protocol is one line of [`PROTOCOLS`]; wrappers compose as `fusion(cheetah)`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -117,6 +118,12 @@ pub(crate) fn protocol(name: &str, options: Options, run: Option<FusionRun<'_>>)
     if let Some(tolerance) = run.score_tolerance_ulp {
         fusion = fusion.with_score_tolerance(tolerance);
     }
+    if let Some(Journal { path, chunks_done, context }) = run.journal {
+        fusion = fusion.resumed_after(chunks_done)?;
+        if run.public.is_some() {
+            fusion = fusion.with_journal(path, context); // the client's alone
+        }
+    }
     if let Some(public) = run.public {
         fusion = fusion.with_public(public)?;
     }
@@ -168,6 +175,18 @@ pub(crate) struct FusionRun<'a> {
     pub(crate) score_tolerance_ulp: Option<u64>,
     /// The client's public samples.
     pub(crate) public: Option<PublicSamples>,
+    /// The journal of the run, if it keeps one.
+    pub(crate) journal: Option<Journal<'a>>,
+}
+
+/// The journal of a run of Fusion.
+pub(crate) struct Journal<'a> {
+    /// The client's file.
+    pub(crate) path: &'a Path,
+    /// Chunks that are done.
+    pub(crate) chunks_done: usize,
+    /// What must be the same when the run goes on.
+    pub(crate) context: String,
 }
 
 /// Fusion over a protocol. Over the insecure reference it is as insecure, and its card says so.
@@ -184,7 +203,7 @@ fn over(inner: Arc<dyn Protocol>, plan: &FusionPlan) -> Result<Fusion> {
 /// # Errors
 /// As [`protocol`].
 pub(crate) fn card(name: &str, options: Options, plan: Option<&FusionPlan>) -> Result<Card> {
-    let run = plan.map(|plan| FusionRun { plan, score_tolerance_ulp: None, public: None });
+    let run = plan.map(|plan| FusionRun { plan, score_tolerance_ulp: None, public: None, journal: None });
     Ok(protocol(name, options, run)?.card().clone())
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Facts {
     pub(crate) data_hash: String,
     pub(crate) started_utc: String,
     pub(crate) load_avg_milli: Option<u64>,
+    /// Inferences that were done before the run was resumed.
+    pub(crate) resumed: Option<u64>,
     pub(crate) threads: u64,
 }
 
@@ -159,6 +161,7 @@ fn before(facts: &Facts) -> RunRow {
         fusion_public: of_plan(|p| p.public),
         fusion_tolerance: of_plan(|p| p.tolerance),
         fusion_chunk: plan.and_then(|p| p.chunk).map(|c| c as u64),
+        resumed_inferences: facts.resumed,
         reveal: word(&cell.options.reveal),
         truncation: word(&cell.options.truncation),
         link_means: profile.means.to_string(),
@@ -225,6 +228,9 @@ pub(crate) fn describe(row: &RunRow) -> String {
     if let Some(n) = row.composed_from {
         line += &format!("  ({n} of {} inferences)", row.inferences);
     }
+    if let Some(n) = row.resumed_inferences {
+        line += &format!("  RESUMED after {n} of {} inferences: no measurement", row.inferences);
+    }
     if row.link_gate == LinkGate::Fail {
         line += "  LINK NOT AS SET";
     }
@@ -255,6 +261,7 @@ mod tests {
             data_hash: "bb".to_owned(),
             started_utc: "2025-01-31T12:00:00Z".to_owned(),
             load_avg_milli: None,
+            resumed: None,
             threads: 1,
         }
     }

@@ -308,7 +308,7 @@ impl<'a> Stage<'a> {
 
     fn protocols(&self, plan: &FusionPlan, public: PublicSamples, seed: u64) -> Result<[Arc<dyn Protocol>; 2]> {
         let name = &self.trials.protocol;
-        let run = |public| Some(FusionRun { plan, score_tolerance_ulp: Some(self.tolerance), public });
+        let run = |public| Some(FusionRun { plan, score_tolerance_ulp: Some(self.tolerance), public, journal: None });
         let client = registry::protocol(name, self.options, run(Some(public)))?;
         let server = match &self.cheat {
             None => registry::protocol(name, self.options, run(None))?,

@@ -34,6 +34,43 @@ fn soundness_has_the_published_numbers() {
 }
 
 #[test]
+fn soundness_searches_and_refuses_with_the_numbers() {
+    let ask = |args: &str| bench(&["soundness", "--queries"].into_iter().chain(args.split(' ')).collect::<Vec<_>>());
+    let json = |args: &str| ask(&format!("{args} --json")).json();
+    let plan = |v: &serde_json::Value| ["copies", "public", "tolerance"].map(|k| v[k].as_u64().expect("a number"));
+    assert_eq!(plan(&json("64")), [7, 6, 0]);
+    assert_eq!(plan(&json("4096")), [4, 1750, 0]);
+    let tested = json("512 --honest 0.98 --worse 0.9");
+    let [_, public, tolerance] = plan(&tested);
+    assert_eq!(tested["threshold"].as_u64(), Some(public - tolerance));
+    assert!(
+        tested["honest_refused"].as_f64() <= Some(1e-3) && tested["worse_passes"].as_f64() <= Some(0.01),
+        "{tested}"
+    );
+    assert!(tested["log2_probability"].as_f64() <= Some(-40.0), "{tested}");
+    let given = json("512 --copies 5 --public 100 --honest 0.98");
+    assert_eq!((given["threshold"].as_u64(), given["tolerance"].as_u64()), (Some(93), Some(7)));
+    assert!(ask("512 --copies 5 --public 100").ok().out.contains("100 of 100 public samples must come out right"));
+
+    ask("512 --copies 5 --public 4 --tolerance 1 --security 40").refuses(&["10.61 bits short", "T=6 public samples"]);
+    ask("512 --copies 5 --public 100 --tolerance 2 --honest 0.98").refuses(&["98 of 100", "at most 93"]);
+    ask("512 --honest 0.98 --worse 0.98").refuses(&["not worse"]);
+    ask("512 --honest 0.98 --worse 0.979").refuses(&["no test of up to 4096 public samples"]);
+    ask("512 --honest 98 --worse 0.9").refuses(&["98", "between 0 and 1"]);
+    ask("512 --honest 0.98").refuses(&["--worse"]);
+}
+
+#[test]
+fn soundness_writes_its_page_and_figures() {
+    let dir = folder();
+    let said = bench(&["soundness", "--out", arg(dir.path())]).ok();
+    assert!(said.out.contains("| 4,096 |") && said.out.contains("fusion-accuracy-test.svg"), "{}", said.out);
+    for file in ["soundness.md", "fusion-soundness.png", "fusion-soundness.svg", "fusion-accuracy-test.png"] {
+        assert!(std::fs::metadata(dir.path().join(file)).expect(file).len() > 1000);
+    }
+}
+
+#[test]
 fn probe_and_cost_answer_for_scripts() {
     let seen = bench(&["probe", "--link", "lan", "--json"]).json();
     assert!(

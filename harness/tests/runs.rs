@@ -182,6 +182,46 @@ fn parties_end_with_their_orchestrator_and_ctrl_c_keeps_rows() {
     bench(&["check", arg(&record(&root))]).ok();
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_plan_that_was_killed_goes_on_from_its_last_chunk() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = folder();
+    let root = dir.path().join("records");
+    // 50 chunks, each a round trip of 40 ms at least.
+    let plan = "[{ queries = 45, copies = 2, public = 10, security_bits = 0, method = \"measured\", chunk = 2 }]";
+    let lines = [("protocols", "[\"fusion(plain)\"]"), ("links", "[\"wan\"]"), ("fusion", plan)];
+    let file = experiment(dir.path(), &lines);
+    let mut run = command(&["run", arg(&file), "--records", arg(&root)]);
+    let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+    let entries = |f: PathBuf| std::fs::read_dir(f).into_iter().flatten().flatten().map(|e| e.path());
+    let journal = || {
+        let mut files = entries(root.clone()).flat_map(entries);
+        files.find(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("journal-")))
+    };
+    let chunks = |path: PathBuf| std::fs::read_to_string(path).map_or(0, |t| t.lines().count().saturating_sub(1));
+    eventually("some chunks", || journal().is_some_and(|path| chunks(path) >= 5));
+    let parties = children(run.id());
+    assert!(kill(run.id()));
+    run.wait().expect("ends");
+    eventually("the parties are gone", || parties.iter().all(|p| role(*p).is_none()));
+    let record = record(&root);
+    let (path, done) = (journal().expect("a journal"), chunks(journal().expect("a journal")));
+    assert_eq!(std::fs::metadata(&path).expect("its mode").permissions().mode() & 0o777, 0o600);
+    assert!(rows(&record).is_empty() && (5..50).contains(&done), "{done}");
+
+    let said = bench(&["run", arg(&file), "--resume", arg(&record)]).ok();
+    assert!(said.out.contains("RESUMED after") || said.out.contains("resumed |"), "{}", said.out);
+    assert_eq!(rows(&record).iter().map(|r| r.1.as_str()).collect::<Vec<_>>(), ["ok"]);
+    let mut reader = csv::Reader::from_path(record.join("runs.csv")).expect("runs.csv");
+    let row: std::collections::HashMap<String, String> = reader.deserialize().next().expect("a row").expect("fields");
+    assert_eq!(row["resumed_inferences"], (2 * done).to_string());
+    assert_eq!((row["labels_equal"].as_str(), row["rounds"].as_str()), ("45", (50 - done).to_string().as_str()));
+    assert!(journal().is_none(), "it holds secrets, so it goes when the row is there");
+    let said = bench(&["check", arg(&record)]).ok();
+    assert!(said.out.contains("caution: ") && said.out.contains("resumed after"), "{}", said.out);
+}
+
 /// A job for parties that are started by hand, with some fields replaced.
 fn job(dir: &Path, name: &str, changes: &[(&str, Value)]) -> PathBuf {
     let file = experiment(dir, &[]);

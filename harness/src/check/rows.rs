@@ -81,6 +81,13 @@ fn plan(r: &RunRow, f: &mut Findings<'_>) {
     };
     let chunked = r.fusion_chunk.is_none_or(|c| c > 0 && r.fusion_copies.is_some());
     f.require(chunked, || "fusion_chunk without a plan, or 0".into());
+    if let Some(n) = r.resumed_inferences {
+        let fits = r.fusion_chunk.is_some() && 0 < n && n <= r.inferences;
+        f.require(fits, || format!("resumed after {n} of {} inferences of a plan in chunks", r.inferences));
+        if r.status == Status::Ok {
+            f.caution(format!("resumed after {n} of {} inferences: its measures do not count", r.inferences));
+        }
+    }
     f.require(r.inferences == takes, || format!("the plan takes {takes} inferences, the row says {}", r.inferences));
     match (r.method, r.composed_from) {
         (Method::Measured, n) => f.require(n.is_none(), || "measured, yet composed_from is given".into()),
@@ -292,6 +299,19 @@ mod tests {
             r.method = Method::Extrapolated;
         });
         caught("batch 0 and queries 1 must be positive", |r| r.batch = 0);
+        let resumed = |n: u64| {
+            let mut f = testing::folder();
+            f.runs.truncate(2);
+            f.phases.truncate(24);
+            fusion(&mut f.runs[1]);
+            (f.runs[1].method, f.runs[1].composed_from) = (Method::Measured, None);
+            (f.runs[1].fusion_chunk, f.runs[1].resumed_inferences) = (Some(4), Some(n));
+            let found = check_all(&f).into_iter().filter(|x| x.what.contains("resumed"));
+            found.map(|x| (x.severity, x.what)).collect::<Vec<_>>()
+        };
+        let caution = (Caution, "resumed after 8 of 12 inferences: its measures do not count".to_owned());
+        assert_eq!(resumed(8), [caution]);
+        assert!(resumed(13).iter().any(|x| x.0 == Problem), "{:?}", resumed(13));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Columns that were added after records had been made, and have a default (agreement with [`RunRow`]).
-const LATER: [&str; 1] = ["server"];
+const LATER: [&str; 2] = ["server", "resumed_inferences"];
 
 /// A record folder that is being written. Each row is flushed before `append` returns, so that a run that is killed
 /// loses nothing it had finished.
@@ -418,6 +418,23 @@ mod tests {
         assert_eq!((f.runs.len(), f.phases.len(), f.answers.unwrap().len()), (3, 3 * phases.len(), 3));
         fs::remove_file(dir.join(ANSWERS_CSV)).unwrap();
         assert_eq!(Folder::read(&dir).unwrap().answers, None, "a folder of an earlier version");
+    }
+
+    #[test]
+    fn records_from_before_a_column_are_read() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = begun(root.path()).dir().to_owned();
+        let new = Folder::read(&dir).unwrap().runs;
+        let runs = dir.join(RUNS_CSV);
+        let mut reader = csv::Reader::from_path(&runs).unwrap();
+        let at = reader.headers().unwrap().iter().position(|h| h == LATER[1]).unwrap();
+        let header = reader.headers().unwrap().clone();
+        let mut old = csv::Writer::from_writer(Vec::new());
+        for row in std::iter::once(header).chain(reader.records().map(Result::unwrap)) {
+            old.write_record(row.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, v)| v)).unwrap();
+        }
+        fs::write(&runs, old.into_inner().unwrap()).unwrap();
+        assert_eq!(Folder::read(&dir).unwrap().runs, new);
     }
 
     #[test]

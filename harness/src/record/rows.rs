@@ -94,6 +94,9 @@ pub(crate) struct RunRow {
     pub(crate) fusion_tolerance: Option<u64>,
     /// Inferences of one batch of the protocol inside of Fusion, if the plan is run in several.
     pub(crate) fusion_chunk: Option<u64>,
+    /// Inferences that were done before the run was interrupted and resumed: the figures below are of the others.
+    #[serde(default)]
+    pub(crate) resumed_inferences: Option<u64>,
     /// `scores` or `label`.
     pub(crate) reveal: String,
     /// `faithful` or `one-bit`.

@@ -81,7 +81,8 @@ impl<'a> Cell<'a> {
 
     /// Values of all repetitions that count for this metric, of the whole plan.
     pub(crate) fn values(&self, metric: Metric) -> Vec<f64> {
-        let counts = |r: &&RunRow| !(metric.is_time() && r.link_gate == LinkGate::Fail);
+        let counts =
+            |r: &&RunRow| r.resumed_inferences.is_none() && !(metric.is_time() && r.link_gate == LinkGate::Fail);
         self.good().filter(counts).filter_map(|r| metric.of(r)).collect()
     }
 
@@ -140,6 +141,9 @@ impl<'a> Cell<'a> {
         let mut text: Vec<_> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
         if self.good().any(|r| r.link_gate == LinkGate::Fail) {
             text.push("link off".into());
+        }
+        if self.good().any(|r| r.resumed_inferences.is_some()) {
+            text.push("resumed".into());
         }
         text.join(", ")
     }
@@ -250,6 +254,17 @@ mod tests {
         let c = &cells(&folders)[0];
         assert_eq!((c.total(Metric::Wall), c.outcome().as_str()), (None, "2 ok, link off"));
         assert!(c.total(Metric::Bytes).is_some() && c.total(Metric::Cpu).is_some());
+    }
+
+    #[test]
+    fn a_resumed_run_has_answers_and_no_measures() {
+        let mut f = folder("a", &["cheetah"], 2);
+        f.runs[0].resumed_inferences = Some(1);
+        let folders = [f];
+        let c = &cells(&folders)[0];
+        assert_eq!((c.outcome().as_str(), c.verified().as_str()), ("2 ok, resumed", "2"));
+        assert_eq!(c.total(Metric::Wall).map(|s| (s.n, s.median)), Some((1, 102_001_000.0)));
+        assert_eq!(c.total(Metric::Bytes).map(|s| s.n), Some(1));
     }
 
     #[test]

@@ -8,11 +8,13 @@ mod cells;
 mod cheating;
 mod claims;
 mod compare;
+mod fusion;
 mod fusion_cost;
 mod markdown;
 mod operators;
 mod paper;
 mod plot;
+mod soundness;
 mod splice;
 mod table;
 
@@ -76,6 +78,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
         ("operators.md", format!("# Cost by operator\n\n{OPERATORS_NOTE}\n\n{}", operators::tables(&all))),
         ("comparison.md", compare::bands(&others, &all)),
         ("claims.md", claims::page(&others, &all)),
+        ("soundness.md", soundness::page()?.to_owned()),
     ];
     for (name, text) in pages {
         let path = out.join(name);
@@ -93,11 +96,28 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     let shown = |kind: &str| pictures(args, &figures, kind, front);
     let texts = [
         ("headline", format!("{}\n\n{}", headline(&folders, &first, &command), shown("time"))),
-        ("amortised", format!("{}\n{}", table::amortised(front), shown("amortised"))),
+        ("amortised", format!("{}\n{}{}", table::amortised(front), multiples(front), shown("amortised"))),
         ("others", beside(&others, front)),
     ];
     splice::splice_file(&args.readme, &texts)?;
     println!("{}: headline tables", args.readme.display());
+    Ok(())
+}
+
+/// `bench soundness` without a plan: the page on Fusion's plans, printed, and written into `out` with its figures.
+///
+/// # Errors
+/// If something cannot be written.
+pub(crate) fn soundness(out: &Path) -> Result<()> {
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let page = soundness::page()?;
+    let path = out.join("soundness.md");
+    let text = format!("<!-- Made by `bench soundness`; changes will be lost. -->\n\n{}\n", page.trim_end());
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{page}\n{}", path.display());
+    for f in plot::computed(out)? {
+        println!("{0}/{1}.svg and {0}/{1}.png", out.display(), f.name);
+    }
     Ok(())
 }
 
@@ -238,14 +258,24 @@ fn pictures(args: &ReportArgs, figures: &[Figure], kind: &str, cells: &[Cell<'_>
     text
 }
 
+/// Fusion beside its inner protocol, if there is any of it.
+fn multiples(all: &[Cell<'_>]) -> String {
+    let table = fusion::multiples(all);
+    if table.is_empty() { table } else { format!("{MULTIPLES_NOTE}\n\n{table}\n") }
+}
+
+const MULTIPLES_NOTE: &str = "A query of Fusion as a multiple of one inference of its inner protocol by itself (batch 1, the \
+    same link and machine), beside r = (R·B + T) / R, and what mixing, checking and the journal take of a measured run.";
+
 fn index(folders: &[Folder], all: &[Cell<'_>], figures: &[Figure], cautions: &[String]) -> String {
     let mut out = String::from("# Report\n\n");
     let _ = writeln!(out, "{}", table::provenance(folders, all));
     out += "Other pages: [cost by operator](operators.md), [papers and rivals beside ours](comparison.md), \
             [claims of the papers](claims.md), [accuracy image by image](accuracy.md), [cheating servers](cheating.md), \
-            [the price of Fusion](fusion-cost.md).\n\n";
+            [the price of Fusion](fusion-cost.md), [Fusion's plans](soundness.md).\n\n";
     let _ = writeln!(out, "## Totals\n\n{LEGEND}.\n\n{}", table::headline(all, Detail::Full));
     let _ = writeln!(out, "## Cost of one query\n\n{}", table::amortised(all));
+    out += &multiples(all);
     let _ = writeln!(out, "## Accuracy\n\n{ACCURACY_NOTE}\n\n{}", accuracy::summary(all));
     let _ = writeln!(out, "## Silent OT against IKNP\n\n{}", beside::ot_extension(all));
     let _ = writeln!(out, "## Set-up, once for two parties\n\n{}", table::setup(all));

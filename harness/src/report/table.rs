@@ -123,7 +123,7 @@ pub(crate) fn amortised(cells: &[Cell<'_>]) -> String {
 }
 
 /// The bound on a cheating server's chances against a row's plan, if it has one.
-fn soundness(r: &RunRow) -> Option<f64> {
+pub(super) fn soundness(r: &RunRow) -> Option<f64> {
     let size = |x: u64| usize::try_from(x).ok();
     let (copies, public) = (size(r.fusion_copies?)?, size(r.fusion_public?)?);
     let plan = Plan::new(size(r.queries)?, copies, public, size(r.fusion_tolerance.unwrap_or(0))?).ok()?;

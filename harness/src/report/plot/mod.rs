@@ -62,8 +62,28 @@ pub(crate) fn write(cells: &[Cell<'_>], trials: &[Judged<'_>], dir: &Path) -> Re
             add(name, format!("Communication by operator, {}, {}", r.protocol, r.model), measured::bytes(c))?;
         }
     }
-    add("fusion-soundness".into(), "Fusion's soundness and its price (computed)".into(), Some(soundness::figure()))?;
+    written.extend(computed(dir)?);
     Ok(written)
+}
+
+/// Writes the figures that need no records.
+///
+/// # Errors
+/// If a file cannot be written.
+pub(crate) fn computed(dir: &Path) -> Result<Vec<Figure>> {
+    let figures = [
+        ("fusion-soundness", "Fusion's soundness and its price (computed)", soundness::soundness()),
+        (
+            "fusion-accuracy-test",
+            "Fusion's public samples as a test of accuracy (computed)",
+            soundness::accuracy_test(),
+        ),
+    ];
+    let written = figures.into_iter().map(|(name, caption, drawing)| {
+        drawing.write(dir, name)?;
+        Ok(Figure { name: name.to_owned(), caption: caption.to_owned() })
+    });
+    written.collect()
 }
 
 /// The name of a figure's files: letters, digits and dashes.
@@ -110,6 +130,7 @@ mod tests {
             "bytes-fusion-cheetah-mnist-cnn4",
             "bytes-plain-mnist-cnn4",
             "fusion-soundness",
+            "fusion-accuracy-test",
         ];
         assert_eq!(names, expect);
         for name in names {
@@ -121,7 +142,8 @@ mod tests {
         measured::time(&of_model).unwrap().assert_legible();
         measured::amortised(&of_model).unwrap().assert_legible();
         measured::bytes(&all[0]).unwrap().assert_legible();
-        soundness::figure().assert_legible();
+        soundness::soundness().assert_legible();
+        soundness::accuracy_test().assert_legible();
         fusion_cost::fusion_cost(&prices(&all).iter().collect::<Vec<_>>()).unwrap().assert_legible();
         detection::detection(&trials).unwrap().assert_legible();
         accuracy::accuracy(&trials).unwrap().assert_legible();
@@ -131,7 +153,7 @@ mod tests {
     fn figures_without_data_are_left_out() {
         let dir = tempfile::tempdir().unwrap();
         let names: Vec<_> = write(&[], &[], dir.path()).unwrap().into_iter().map(|f| f.name).collect();
-        assert_eq!(names, ["fusion-soundness"]);
+        assert_eq!(names, ["fusion-soundness", "fusion-accuracy-test"]);
         let mut f = samples::folder("a");
         samples::add(&mut f, samples::run("cheetah", "lan", 1));
         let folders = [f];

@@ -1,19 +1,18 @@
-//! The price of Fusion's soundness, computed from the bound, not measured.
+//! The price of Fusion's soundness and of its test of accuracy: computed from the bound and the binomial, not measured.
 
-use si_fusion::Plan;
-use si_fusion::search;
+use si_fusion::{AccuracyTest, Plan, search};
 
 use super::axis::{Axis, Spacing};
 use super::canvas::{Align, Drawing, Marker, PALETTE, Type};
 use super::panel::{Frame, Key, horizontal_axis, legend, threshold, title, value_axis};
+use crate::report::soundness::{AT, REFUSAL, SECURITY_BITS, TESTS, TOLERANCES, goal};
+use crate::soundness::MOST_PUBLIC;
 
-/// The statistical security that plans are compared at: a cheating server wins with probability at most 2^-40
-/// (security; what the field's protocols claim).
+/// The statistical security that the field's protocols claim: a cheating server wins with probability at most 2^-40.
 const BITS: f64 = 40.0;
 
-/// Public samples that leave the test of the model's accuracy some power (local: a choice of what is drawn; 100 samples
-/// tell 98 % from 90 % in four of five cases).
-const PUBLIC: usize = 100;
+/// Probabilities below this are not drawn (local).
+const LEAST: f64 = 1e-4;
 
 /// One line of a panel.
 struct Curve {
@@ -21,76 +20,112 @@ struct Curve {
     points: Vec<(f64, f64)>,
 }
 
-/// Left: what the smallest plan costs. Middle: what copies buy. Right: why few public samples allow no errors.
-pub(crate) fn figure() -> Drawing {
-    let mut d = Drawing::new(1180.0, 430.0);
-    let note = "Greatest chance of a server that corrupts any set of inferences: R queries, B copies of each and T public \
-                samples in random order. Not measured: computed from the bound.";
-    let top = title(&mut d, "Fusion: soundness and its price", &[note]);
-    let frame = |i: usize| {
-        let left = 86.0 + 396.0 * i as f64;
-        Frame { left, top: top + 74.0, right: left + 290.0, bottom: 372.0 }
-    };
-    let heading = |d: &mut Drawing, i: usize, text: &str| {
-        d.text((frame(i).left, top + 8.0), text, Type { bold: true, ..Type::LABEL }, Align::Left);
-    };
+/// Where the two panels of a figure are.
+fn frames(top: f64) -> [Frame; 2] {
+    [0.0, 1.0].map(|i| {
+        let left = 92.0 + 480.0 * i;
+        Frame { left, top: top + 84.0, right: left + 370.0, bottom: 392.0 }
+    })
+}
 
-    heading(&mut d, 0, "Cost of the smallest 40-bit plan");
-    let (curves, f) = (plans(), frame(0));
-    let y = Axis::over(curves.iter().flat_map(|c| c.points.iter().map(|p| p.1)), Spacing::Log, f.bottom, f.top);
-    let x = Axis::exact(0.85, 1200.0, Spacing::Log, f.left, f.right);
-    value_axis(&mut d, f, &y, "inferences a query (log scale)");
-    horizontal_axis(&mut d, f, &x, &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0], "queries R (log scale)");
-    draw(&mut d, &curves, &x, &y, f);
+fn heading(d: &mut Drawing, frame: Frame, text: &str) {
+    d.text((frame.left, frame.top - 74.0), text, Type { bold: true, ..Type::LABEL }, Align::Left);
+}
 
-    heading(&mut d, 1, "What copies buy (T = 100)");
-    probabilities(&mut d, frame(1), &copies(), &[1.0, 5.0, 10.0, 15.0, 20.0], "copies B");
-    heading(&mut d, 2, "Up to m public samples wrong (R = 512, B = 5)");
-    probabilities(&mut d, frame(2), &tolerances(), &[1.0, 5.0, 10.0, 15.0, 20.0], "public samples T");
+/// Left: what soundness costs. Right: why few public samples allow no errors.
+pub(crate) fn soundness() -> Drawing {
+    let mut d = Drawing::new(980.0, 450.0);
+    let note = "A server that corrupts any set of inferences: R queries, B copies of each, T public samples in random \
+                order. Not measured: computed from the bound.";
+    let [left, right] = frames(title(&mut d, "Fusion: soundness and its price", &[note]));
+
+    heading(&mut d, left, "Cost of the smallest plan (m = 0)");
+    let curves = plans();
+    let x = Axis::exact(0.85, 4800.0, Spacing::Log, left.left, left.right);
+    let y = Axis::exact(2.0, 60.0, Spacing::Log, left.bottom, left.top);
+    value_axis(&mut d, left, &y, "inferences a query, r (log scale)");
+    horizontal_axis(&mut d, left, &x, &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0], "queries R (log scale)");
+    draw(&mut d, &curves, &x, &y, left, true);
+
+    heading(&mut d, right, &format!("Up to m public samples wrong (R = {}, B = {})", AT.0, AT.1));
+    let curves = tolerances();
+    let x = Axis::exact(0.5, 24.5, Spacing::Linear, right.left, right.right);
+    let y = Axis::exact(-60.0, 0.0, Spacing::Linear, right.bottom, right.top);
+    value_axis(&mut d, right, &y, "log2 of the server's chance");
+    horizontal_axis(&mut d, right, &x, &[1.0, 4.0, 8.0, 12.0, 16.0, 20.0, 24.0], "public samples T");
+    threshold(&mut d, right, y.place(-BITS), "");
+    d.text((right.left + 4.0, y.place(-BITS) + 11.0), "2^-40", Type::SMALL, Align::Left);
+    draw(&mut d, &curves, &x, &y, right, true);
     d
 }
 
-/// A panel of log2 of the server's chance, down to 2^-64.
-fn probabilities(d: &mut Drawing, f: Frame, curves: &[Curve], ticks: &[f64], name: &str) {
-    let y = Axis::exact(-60.0, 0.0, Spacing::Linear, f.bottom, f.top);
-    let x = Axis::exact(0.5, 20.5, Spacing::Linear, f.left, f.right);
-    value_axis(d, f, &y, "log2 of the server's chance");
-    horizontal_axis(d, f, &x, ticks, name);
-    threshold(d, f, y.place(-BITS), "40 bits");
-    draw(d, curves, &x, &y, f);
+/// Left: what a test tells of a model. Right: how many samples it takes.
+pub(crate) fn accuracy_test() -> Drawing {
+    let mut d = Drawing::new(980.0, 450.0);
+    let note = format!(
+        "Accepted if at least c of T public samples are right; c is the greatest that refuses an honest model with \
+         probability at most {REFUSAL}. Not measured: binomial tails."
+    );
+    let [left, right] = frames(title(&mut d, "Fusion: the public samples as a test of accuracy", &[&note]));
+
+    heading(&mut d, left, "Chance that a model passes");
+    let x = Axis::exact(50.0, 100.0, Spacing::Linear, left.left, left.right);
+    let y = Axis::exact(LEAST, 1.5, Spacing::Log, left.bottom, left.top);
+    value_axis(&mut d, left, &y, "probability (log scale)");
+    horizontal_axis(&mut d, left, &x, &[50.0, 60.0, 70.0, 80.0, 90.0, 100.0], "the model's accuracy, %");
+    draw(&mut d, &powers(), &x, &y, left, false);
+
+    heading(&mut d, right, "Samples to catch a worse model (honest: 98 %)");
+    let x = Axis::exact(0.0, 30.5, Spacing::Linear, right.left, right.right);
+    let y = Axis::exact(10.0, 5000.0, Spacing::Log, right.bottom, right.top);
+    value_axis(&mut d, right, &y, "public samples T (log scale)");
+    horizontal_axis(&mut d, right, &x, &[0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0], "accuracy lost, percentage points");
+    draw(&mut d, &samples(), &x, &y, right, true);
+    d
 }
 
 /// Inferences for one query of the smallest plan, against R.
 fn plans() -> Vec<Curve> {
-    let curve = |name: &str, least: usize| {
-        let of = |queries: usize| {
-            let plan = search(queries, BITS, 0, least..=least + 100).ok()?;
-            Some((queries as f64, plan.amortised()))
-        };
-        Curve { name: name.into(), points: (0..=10).filter_map(|i| of(1 << i)).collect() }
+    let curve = |bits: f64| {
+        let of = |queries: usize| Some((queries as f64, search(queries, bits, 0, 0..=MOST_PUBLIC).ok()?.amortised()));
+        Curve { name: format!("2^-{bits}"), points: (0..=12).filter_map(|i| of(1 << i)).collect() }
     };
-    vec![curve("any T", 1), curve("T ≥ 100", PUBLIC)]
-}
-
-/// The bound against B.
-fn copies() -> Vec<Curve> {
-    let curve = |queries: usize| {
-        let of = |b: usize| Some((b as f64, Plan::new(queries, b, PUBLIC, 0).ok()?.bound().log2_probability));
-        Curve { name: format!("R = {queries}"), points: (1..=20).filter_map(of).filter(|p| p.1 >= -60.0).collect() }
-    };
-    [1, 16, 64, 512].map(curve).into()
+    SECURITY_BITS.map(curve).into()
 }
 
 /// The bound against T.
 fn tolerances() -> Vec<Curve> {
     let curve = |tolerance: usize| {
-        let of = |t: usize| Some((t as f64, Plan::new(512, 5, t, tolerance).ok()?.bound().log2_probability));
-        Curve { name: format!("m = {tolerance}"), points: (1..=20).filter_map(of).collect() }
+        let of = |t: usize| Some((t as f64, Plan::new(AT.0, AT.1, t, tolerance).ok()?.bound().log2_probability));
+        Curve { name: format!("m = {tolerance}"), points: (1..=24).filter_map(of).collect() }
     };
-    [0, 1, 2, 4].map(curve).into()
+    TOLERANCES.map(curve).into()
 }
 
-fn draw(d: &mut Drawing, curves: &[Curve], x: &Axis, y: &Axis, f: Frame) {
+/// The chance to pass against the accuracy in percent.
+fn powers() -> Vec<Curve> {
+    let curve = |(honest, public): (f64, usize)| {
+        let test = AccuracyTest::for_honest(public, honest, REFUSAL).ok()?;
+        let of = |tenth: usize| (tenth as f64 / 10.0, test.pass_probability(tenth as f64 / 1000.0));
+        let points = (500..=1000).map(of).filter(|p| p.1 >= LEAST).collect();
+        Some(Curve { name: format!("{} %: {} of {public}", 100.0 * honest, test.threshold), points })
+    };
+    TESTS.into_iter().filter_map(curve).collect()
+}
+
+/// The smallest T against the accuracy that a worse model loses, in percentage points.
+fn samples() -> Vec<Curve> {
+    let curve = |(name, pass): (&str, f64)| {
+        let of = |points: usize| {
+            let test = goal(0.98, points as f64 / 100.0, pass).smallest_test(MOST_PUBLIC).ok()?;
+            Some((points as f64, test.public as f64))
+        };
+        Curve { name: format!("caught with {name}"), points: (1..=30).filter_map(of).collect() }
+    };
+    [("90 %", 0.1), ("99 %", 0.01), ("99.9 %", 0.001)].map(curve).into()
+}
+
+fn draw(d: &mut Drawing, curves: &[Curve], x: &Axis, y: &Axis, f: Frame, marked: bool) {
     let keys: Vec<_> = (curves.iter().enumerate())
         .map(|(i, c)| Key {
             name: c.name.clone(),
@@ -99,11 +134,14 @@ fn draw(d: &mut Drawing, curves: &[Curve], x: &Axis, y: &Axis, f: Frame) {
             hollow: false,
         })
         .collect();
-    legend(d, &keys, (f.left, f.top - 44.0), f.right + 20.0);
+    legend(d, &keys, (f.left, f.top - 50.0), f.right + 20.0);
     for (c, key) in curves.iter().zip(&keys) {
         let points: Vec<_> = c.points.iter().map(|p| (x.place(p.0), y.place(p.1))).collect();
         d.line(&points, key.color, 2.0);
-        points.iter().for_each(|p| d.marker(key.marker.unwrap_or(Marker::Circle), *p, key.color, false));
+        // A line of many points is marked now and then, so that it differs without colour too.
+        let every = if marked { 1 } else { 40 };
+        let marks = points.iter().step_by(every);
+        marks.for_each(|p| d.marker(key.marker.unwrap_or(Marker::Circle), *p, key.color, false));
     }
 }
 
@@ -112,13 +150,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn curves_hold_the_known_plans() {
+    fn curves_hold_the_known_numbers() {
         let at = |curves: &[Curve], i: usize, x: f64| curves[i].points.iter().find(|p| p.0 == x).unwrap().1;
         let plans = plans();
-        assert_eq!(at(&plans, 0, 1.0), 44.0);
-        assert!((at(&plans, 0, 512.0) - 5.008).abs() < 1e-3);
-        assert!((at(&plans, 1, 512.0) - 5.195).abs() < 1e-3);
-        assert!((at(&copies(), 3, 5.0) + 40.97).abs() < 0.01);
+        assert_eq!(at(&plans, 2, 1.0), 44.0);
+        assert!((at(&plans, 2, 512.0) - 5.008).abs() < 1e-3);
+        assert!((0..2).all(|i| plans[i].points.iter().zip(&plans[i + 1].points).all(|(a, b)| a.1 < b.1)));
         assert!((at(&tolerances(), 1, 4.0) + 29.39).abs() < 0.01);
+        assert!((at(&tolerances(), 0, 4.0) + 40.71).abs() < 0.01);
+        let powers = powers();
+        assert!((at(&powers, 0, 90.0) - 0.21).abs() < 0.01 && (at(&powers, 1, 95.0) - 0.24).abs() < 0.01);
+        assert!((at(&powers, 3, 70.0) - 0.11).abs() < 0.01);
+        let samples = samples();
+        assert!(at(&samples, 0, 8.0) < at(&samples, 1, 8.0) && at(&samples, 1, 20.0) < at(&samples, 1, 8.0));
     }
 }
