@@ -7,7 +7,7 @@ use crate::{FixedLayer, Model, Op};
 /// Standard deviations allowed beyond the shift of the mean (*agreement*: the harness and its records share it). A
 /// normal deviate exceeds 8 with probability 1.2e-15; the rest is room for what is taken as an average, above all the
 /// half of the numbers that a ReLU stops.
-const DEVIATIONS: f64 = 12.0;
+const DEVIATIONS: f64 = 16.0;
 
 /// What is known about the errors of one channel, in units of the last place.
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +23,10 @@ struct Errors {
 impl Errors {
     const NONE: Self = Self { mean: 0.0, shared: 0.0, own: 0.0 };
 
-    /// The errors that a ReLU lets pass: those of half the numbers, but a channel may pass more or less of its mean, from
-    /// which half the mean is half the mean away.
+    /// The errors that a ReLU lets pass: those of a share of the channel's numbers that is uniform between 0 and 1, whose
+    /// mean is 1/2, mean square 1/3 and variance 1/12.
     fn gated(self) -> Self {
-        Self { mean: self.mean / 2.0, shared: self.shared / 2.0 + self.mean * self.mean / 4.0, own: self.own / 2.0 }
+        Self { mean: self.mean / 2.0, shared: self.shared / 3.0 + self.mean * self.mean / 12.0, own: self.own / 2.0 }
     }
 
     /// One too small or not has variance 1/4 at most. So has the floor of a number that an error moved by a fraction of
@@ -63,10 +63,10 @@ impl Errors {
 /// - a linear operator multiplies a channel's shift by the sum of the actual weights on that channel, sign and all, the
 ///   shared variance by that sum's square and the own variance by the sum of squares; channels and the two sides of a
 ///   residual connection are taken as uncorrelated;
-/// - max-pool enlarges no error; a ReLU stops those of half the numbers, so half the shift and of the variances passes,
-///   and a channel that passes all or nothing of its shift differs by half the shift, which joins the shared variance.
+/// - max-pool enlarges no error; a ReLU passes a share of a channel's numbers, taken as uniform between none and all: half
+///   the shift and of the own variance, a third of the shared one, and 1/12 of the shift's square joins the latter.
 ///
-/// The answer is the greatest |shift| + 12 standard deviations of any score, rounded up, and never more than
+/// The answer is the greatest |shift| + 16 standard deviations of any score, rounded up, and never more than
 /// [`crate::score_error_bound`]. It is no proof: tests compare it with simulated truncation on real digits and photographs,
 /// where it is at least twice the greatest error seen.
 #[must_use]

@@ -79,15 +79,15 @@ pub(super) fn rounded_up(node: &NodeProto, mut window: Window, hw: [usize; 2]) -
     if int(node, "ceil_mode", 0) == 0 {
         return window;
     }
-    for axis in 0..2 {
+    for (axis, size) in hw.into_iter().enumerate() {
         let (kernel, stride) = (window.kernel[axis], window.stride[axis]);
         let (before, after) = (window.padding[axis], window.padding[axis + 2]);
-        let mut outputs = (hw[axis] + before + after).saturating_sub(kernel).div_ceil(stride) + 1;
-        if (outputs - 1) * stride >= hw[axis] + before {
+        let mut outputs = (size + before + after).saturating_sub(kernel).div_ceil(stride) + 1;
+        if (outputs - 1) * stride >= size + before {
             outputs -= 1;
         }
         let reach = (outputs.saturating_sub(1)) * stride + kernel;
-        window.padding[axis + 2] = after.max(reach.saturating_sub(hw[axis] + before));
+        window.padding[axis + 2] = after.max(reach.saturating_sub(size + before));
     }
     window
 }
