@@ -45,7 +45,7 @@ impl Kernels for CrypTFlow2Kernels {
         let numbers = self.numbers;
         let mut x = Array4::zeros((n, c, h, w));
         for (mut row, q) in x.outer_iter_mut().zip(queries.unwrap_or_default()) {
-            row.zip_mut_with(q, |x, q| *x = numbers.from_signed(*q));
+            row.zip_mut_with(q, |x, q| *x = numbers.element(*q));
         }
         Ok(Share(x))
     }
@@ -87,7 +87,7 @@ impl Kernels for CrypTFlow2Kernels {
         let node = &graph.nodes()[index];
         let Op::AvgPool { window } = &node.op else { return Err(not_this("average pool", &node.name)) };
         let numbers = self.numbers;
-        let factor = numbers.from_signed(graph.format().reciprocal(window.kernel.iter().product()));
+        let factor = numbers.element(graph.format().reciprocal(window.kernel.iter().product()));
         Ok(Share(windows::sums(x.0.view(), window).mapv(|s| numbers.scale_sum(s, factor))))
     }
 

@@ -41,7 +41,7 @@ impl Numbers {
     }
 
     /// The element that stands for a signed number.
-    pub(crate) fn from_signed(self, x: i64) -> u64 {
+    pub(crate) fn element(self, x: i64) -> u64 {
         match self {
             Self::Ring(r) => r.from_signed(x),
             Self::Field(f) => f.from_signed(x),

@@ -34,7 +34,7 @@ impl Field {
     /// # Errors
     /// If p is even, below 3, or of more than 44 bits.
     pub fn new(p: u64) -> Result<Self> {
-        if p < 3 || p % 2 == 0 || p >> MAX_BITS != 0 {
+        if p < 3 || p.is_multiple_of(2) || p >> MAX_BITS != 0 {
             return Err(Error::Width { operator: "field", why: format!("{p}: an odd prime of 2 to {MAX_BITS} bits") });
         }
         let bits = 64 - p.leading_zeros();
@@ -123,7 +123,7 @@ impl Field {
     fn random(self, rng: &mut impl Rng) -> u64 {
         let (high, low) = (u128::from(rng.next_u64()), u128::from(rng.next_u64()));
         let p = u128::from(self.p);
-        ((high * p + (low * p >> 64)) >> 64) as u64
+        ((high * p + ((low * p) >> 64)) >> 64) as u64
     }
 }
 
