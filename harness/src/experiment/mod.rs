@@ -178,7 +178,7 @@ impl Experiment {
             }
         }
         if let Some(m) = o.model {
-            si_models::zoo::entry(&m).context("command line")?;
+            si_models::zoo::graph(&m).context("command line")?;
             let in_trials = self.trials.iter().any(|t| t.model == m);
             self.trials.retain(|t| t.model == m);
             if in_trials && !self.runs.iter().any(|r| r.models.contains(&m)) {
@@ -322,7 +322,7 @@ impl Runs {
             registry::check(p)?;
         }
         for m in &self.models {
-            si_models::zoo::entry(m)?; // its files may be absent: then its rows say so
+            si_models::zoo::graph(m)?; // its weights may be absent: then its rows say so
         }
         for l in &self.links {
             si_netem::Profile::named(l)?;

@@ -134,3 +134,16 @@ fn cells_that_differ_have_different_names() {
     cell.lanes = 1;
     assert_eq!(cell.name(), "plain/tiny/lan/batch1/label/faithful/lanes1");
 }
+
+#[test]
+fn the_photographs_experiment_is_small_at_the_normal_size() {
+    let cells = |size| Experiment { size, ..Experiment::find("imagenet").unwrap() }.cells();
+    let (normal, full) = (cells(Size::Normal), cells(Size::Full));
+    assert_eq!((normal.len(), full.len()), (8, 12));
+    let squeezenet = normal.iter().find(|c| c.name() == "cheetah/squeezenet/lan/batch1").unwrap();
+    assert!(squeezenet.repetitions >= 5, "as many photographs");
+    for c in &normal {
+        assert!(c.queries() == 1 && (c.model == "squeezenet" || c.repetitions == 1), "{}", c.name());
+    }
+    assert!(full.iter().any(|c| c.model == "resnet50" && c.plan().is_some_and(|p| p.n == Some(4))));
+}

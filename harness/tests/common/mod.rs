@@ -48,7 +48,7 @@ impl Said {
 /// A command of the program, ready to be changed and run.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut c = Command::new(env!("CARGO_BIN_EXE_bench"));
-    c.args(args).env_remove("SI_DATASETS_DIR");
+    c.args(args).env_remove("SI_DATASETS_DIR").env_remove("SI_MODELS_DIR");
     c
 }
 
