@@ -111,7 +111,7 @@ fn experiments_are_read_strictly() {
     refused(&[("links", "[\"moon\"]")], &["unknown link 'moon'", "loopback"]);
     refused(&[("batches", "[0]")], &["batches"]);
     refused(&[("name", "\"../up\"")], &["name '../up'"]);
-    refused(&[("server", "\"kind\"")], &["unknown variant `kind`", "honest"]);
+    refused(&[("server", "\"kind\"")], &["line 9", "server 'kind'", "honest"]);
     refused(&[("protocols", "[\"fusion(cheetah)\"]")], &["needs a plan", "[[fusion]]"]);
     let plan = |p: &str| format!("[{{ queries = 4, copies = 2, public = 2, security_bits = 0, {p} }}]");
     let with = |p: &str, parts: &[&str]| {
