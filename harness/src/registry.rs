@@ -14,9 +14,10 @@ use si_testing::cheats::{Cheat, OpenServer, Opened, cheating_server};
 use crate::experiment::FusionPlan;
 
 type Make = fn(Options) -> Arc<dyn Protocol>;
+type Open = fn(Options) -> OpenServer;
 
 /// How a protocol's server is opened to cheats, for those whose server holds shares or values of the scores.
-const OPENED: &[(&str, fn(Options) -> OpenServer)] = &[("plain", open_plain), ("cheetah", open_cheetah)];
+const OPENED: &[(&str, Open)] = &[("plain", open_plain), ("cheetah", open_cheetah)];
 
 /// Protocols that stand by themselves.
 const PROTOCOLS: &[(&str, Make)] = &[

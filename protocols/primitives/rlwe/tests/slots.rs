@@ -39,7 +39,7 @@ fn check(params: &SlotParams, layer: &Layer, seed: u64) {
     let Run { plan, secret, keys, weights, plain, shares, mut rng } = run(params, layer, seed);
     let t = params.scheme().plain_modulus();
     let queries = plan.encrypt(&secret, &shares[0], &mut rng).unwrap();
-    let own = (seed % 3 > 0).then_some(&shares[1][..]);
+    let own = (!seed.is_multiple_of(3)).then_some(&shares[1][..]);
     let (answers, server) = plan.answer(&keys, &weights, &queries, own, &mut rng).unwrap();
     let client = plan.decrypt(&secret, &answers).unwrap();
     let input = own.map_or(shares[0].clone(), |own| add(t, &shares[0], own));

@@ -7,7 +7,7 @@
 //! bound holds for *all* weights, so the budget is public and no weights are refused.
 //!
 //! **Rotations.** A rotation adds, in each coefficient, sum_i d_i e_i / P over three digits, d_i centred modulo p_i < 1.02 P and
-//! pseudo-random, e_i errors of the key; and the rounding of the division, (1 + <s>)/12. Its variance is at most
+//! pseudo-random, e_i errors of the key; and the rounding of the division, (1 + |s|^2)/12. Its variance is at most
 //!
 //! ```text
 //! V = 3 N B 1.09 / 12 + (1 + h) / 12      (h as in `crate::noise`; the largest p_i is 1.09 P squared)
