@@ -100,8 +100,13 @@ impl<'a> Cell<'a> {
         summary(&self.values_per_query(metric))
     }
 
-    /// `batch 8`, or Fusion's plan.
+    /// `batch 8`, or Fusion's plan; and whether the client learns no more than the label.
     pub(crate) fn load(&self) -> String {
+        let label = if self.setting().reveal == "label" { ", label only" } else { "" };
+        format!("{}{label}", self.size())
+    }
+
+    fn size(&self) -> String {
         let r = self.setting();
         match (r.fusion_copies, r.fusion_public, r.fusion_tolerance) {
             (Some(b), Some(t), m) => {

@@ -35,7 +35,8 @@ use table::Detail;
 /// What to report from, and where to.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReportArgs {
-    /// Record folders, or a folder of them, of which the newest of each experiment is taken
+    /// Record folders, or a folder of them, of which the newest of each experiment is taken, from the machine that
+    /// measured last
     #[arg(long, value_name = "DIR", num_args = 1.., default_value = "results/records")]
     pub(crate) records: Vec<PathBuf>,
     /// Folder for tables and figures
@@ -154,7 +155,7 @@ fn beside(others: &Others, cells: &[Cell<'_>]) -> String {
 }
 
 /// The folders that are named, and of each folder of folders the newest of each experiment with the same protocols,
-/// models and links on the same machine.
+/// models and links, on the machine that measured last.
 fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
     let mut chosen = Vec::new();
     for path in named {
@@ -188,7 +189,9 @@ fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
         if newest.is_empty() {
             bail!("no records in {}: run an experiment first (bench run, or make bench-lan)", path.display());
         }
-        chosen.extend(newest.into_values());
+        // Times of two machines in one table would be read as a comparison; a folder that is named is always taken.
+        let machine = newest.values().max_by_key(|f| f.begun_utc()).map(|f| f.machine.name.clone());
+        chosen.extend(newest.into_values().filter(|f| Some(&f.machine.name) == machine.as_ref()));
     }
     Ok(chosen)
 }
