@@ -8,7 +8,9 @@ BENCH = $(TARGET)/release/bench
 .DEFAULT_GOAL := help
 # How much bench-lan and bench-wan run: normal (less than 20 minutes each on 2 cores) or full (everything).
 SIZE ?= normal
-.PHONY: help needs test lint bench-rlwe-oracle build bench-smoke bench-lan bench-wan bench-fusion report fetch fetch-if-possible clean
+# How links are made: auto takes the first that works of netem, tun, model, and says which.
+MEANS ?= auto
+.PHONY: help needs test test-netem lint bench-rlwe-oracle build bench-smoke bench-lan bench-wan bench-fusion report fetch fetch-if-possible clean
 
 help: ## this list
 	@echo "Benchmarks of secure neural-network inference. Commands:"
@@ -25,6 +27,11 @@ test: needs ## all tests, and those of the SIMD kernels again without SIMD (some
 	$(CARGO) test --workspace
 	@# Chosen by target, not by package: another set of packages would be built anew.
 	SI_NO_SIMD=1 $(CARGO) test --workspace --lib --test conformance --test linear
+
+test-netem: needs ## the kernel's netem and its gates, in user-mode Linux (Debian's package; skipped without; a minute)
+	@# Built as for the tests, which built it already.
+	$(CARGO) test --workspace --test cli --no-run --quiet
+	sh netem/uml/test-netem.sh $(TARGET)/debug/bench
 
 lint: needs ## formatting, clippy and documentation, warnings as errors
 	$(CARGO) fmt --all --check
@@ -43,18 +50,18 @@ bench-smoke: build ## a tiny network over loopback: does everything run? (second
 	$(BENCH) run smoke --records $(TARGET)/smoke
 
 bench-lan: build fetch-if-possible ## MNIST, SqueezeNet, ResNet50 over an emulated LAN, Fusion in short, then the report (minutes; SIZE=full: everything)
-	$(BENCH) run mnist-lan imagenet --link lan --size $(SIZE)
-	$(BENCH) run fusion-short
+	$(BENCH) run mnist-lan imagenet --link lan --size $(SIZE) --means $(MEANS)
+	$(BENCH) run fusion-short --means $(MEANS)
 	$(BENCH) report
 
 bench-wan: build fetch-if-possible ## the same over an emulated WAN (minutes; SIZE=full: everything)
-	$(BENCH) run mnist-wan imagenet --link wan --size $(SIZE)
+	$(BENCH) run mnist-wan imagenet --link wan --size $(SIZE) --means $(MEANS)
 	$(BENCH) report
 
 bench-fusion: build ## cheating servers, the accuracy test and the price of Fusion in full, then the report (an hour)
-	$(BENCH) run fusion-detection
-	$(BENCH) run fusion-accuracy
-	$(BENCH) run fusion-cost
+	$(BENCH) run fusion-detection --means $(MEANS)
+	$(BENCH) run fusion-accuracy --means $(MEANS)
+	$(BENCH) run fusion-cost --means $(MEANS)
 	$(BENCH) report
 
 report: build ## tables and figures from all records, and the headline tables in README.md

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use si_netem::Means;
 use si_wire::Role;
 
 use crate::experiment::{Overrides, Size};
-use crate::{commands, cost, orchestrate, party, report, soundness};
+use crate::{commands, cost, links, orchestrate, party, report, soundness};
 
 /// Exit code after Ctrl-C, as shells have it.
 const STOPPED: u8 = 130;
@@ -34,6 +35,8 @@ enum Command {
     Check(CheckArgs),
     /// Measure what an emulated link really gives
     Probe(ProbeArgs),
+    /// Hold two network namespaces with a link between them until Ctrl-C, to play in by hand
+    Link(LinkArgs),
     /// Declared bytes and rounds of a protocol, operator by operator
     Cost(CostArgs),
     /// How likely a cheating server escapes Fusion's check, and which plans are the cheapest
@@ -67,6 +70,9 @@ pub(crate) struct RunArgs {
     /// Only this link
     #[arg(long, value_name = "L")]
     pub(crate) link: Option<String>,
+    /// How links are made: netem, tun, model, or auto for the first of these that works [default: the experiment's]
+    #[arg(long, value_name = "MEANS")]
+    pub(crate) means: Option<Means>,
     /// So many repetitions of each cell
     #[arg(long, value_name = "N")]
     pub(crate) repeat: Option<u32>,
@@ -89,6 +95,7 @@ impl RunArgs {
             protocol: self.protocol.clone(),
             model: self.model.clone(),
             link: self.link.clone(),
+            means: self.means,
             repeat: self.repeat,
             batch: self.batch,
         }
@@ -99,24 +106,39 @@ impl RunArgs {
         let numbers =
             [("--repeat", self.repeat.map(|n| n.to_string())), ("--batch", self.batch.map(|n| n.to_string()))];
         let names = [("--protocol", &self.protocol), ("--model", &self.model), ("--link", &self.link)];
+        let means = [("--means", self.means.map(|m| m.to_string()))];
         let names = names.map(|(option, value)| (option, value.as_ref().map(|v| format!("'{v}'"))));
         let size = [("--size", self.size.and_then(|s| Some(s.to_possible_value()?.get_name().to_owned())))];
-        let options = size.into_iter().chain(names).chain(numbers).filter_map(|(o, v)| v.map(|v| format!(" {o} {v}")));
+        let options = size
+            .into_iter()
+            .chain(names)
+            .chain(means)
+            .chain(numbers)
+            .filter_map(|(o, v)| v.map(|v| format!(" {o} {v}")));
         format!("bench run {experiment}{} --resume {}", options.collect::<String>(), folder.display())
     }
 }
 
 #[derive(Args)]
-struct PartyArgs {
-    /// Job file, the same for both parties
+pub(crate) struct PartyArgs {
+    /// Job file, the same for both parties (`bench run EXPERIMENT --print-job`)
     #[arg(long, value_name = "FILE")]
-    job: PathBuf,
+    pub(crate) job: PathBuf,
     /// `client` or `server`
     #[arg(long)]
-    role: Role,
-    /// Where the server listens and the client connects, in place of the job's address
+    pub(crate) role: Role,
+    /// Where the server listens
     #[arg(long, value_name = "HOST:PORT")]
-    address: Option<String>,
+    pub(crate) listen: Option<String>,
+    /// Where the client finds the server
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) connect: Option<String>,
+    /// Where the client finds the server for agreement and barriers, if that is another way than the link
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) control: Option<String>,
+    /// Network namespace to play in (`ip netns list`)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) netns: Option<String>,
 }
 
 #[derive(Args)]
@@ -130,9 +152,36 @@ pub(crate) struct ProbeArgs {
     /// Name of the link (`bench list`)
     #[arg(long, value_name = "NAME")]
     pub(crate) link: String,
+    /// How it is made: netem, tun, model, or auto for the first of these that works
+    #[arg(long, value_name = "MEANS", default_value_t = Means::Auto)]
+    pub(crate) means: Means,
+    /// Fail unless the link is as set; one-sided: unless it is never better than set, and its RTT at most 6 ms above
+    #[arg(long, value_name = "GATES", num_args = 0..=1, default_missing_value = "both-sides")]
+    pub(crate) gate: Option<Gates>,
     /// Answer as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Which gates decide whether `probe` succeeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Gates {
+    /// Those of runs.
+    BothSides,
+    /// Those that hold on a machine that is itself emulated.
+    OneSided,
+}
+
+#[derive(Args)]
+pub(crate) struct LinkArgs {
+    /// Name of the link's profile (`bench list`)
+    pub(crate) link: String,
+    /// netem, tun, or auto for the first of these that works
+    #[arg(long, value_name = "MEANS", default_value_t = Means::Auto)]
+    pub(crate) means: Means,
+    /// Name of the pair of namespaces
+    #[arg(long, value_name = "ID", default_value = "demo")]
+    pub(crate) id: String,
 }
 
 #[derive(Args)]
@@ -158,11 +207,11 @@ pub(crate) fn main() -> ExitCode {
             commands::End::Failures => ExitCode::FAILURE,
             commands::End::Stopped => ExitCode::from(STOPPED),
         }),
-        Command::Party(args) => party::run(&args.job, args.role, args.address.as_deref())
-            .map(|good| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        Command::Party(args) => party::run(&args).map(|good| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => commands::check(&args.folder).map(|()| ExitCode::SUCCESS),
-        Command::Probe(args) => commands::probe(&args).map(|()| ExitCode::SUCCESS),
+        Command::Probe(args) => links::probe(&args).map(|()| ExitCode::SUCCESS),
+        Command::Link(args) => links::hold(&args).map(|()| ExitCode::SUCCESS),
         Command::Cost(args) => cost::cost(&args).map(|()| ExitCode::SUCCESS),
         Command::Soundness(args) => soundness::run(&args).map(|()| ExitCode::SUCCESS),
     };

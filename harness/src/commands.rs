@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use si_netem::{Effort, Profile};
+use si_netem::{Means, Profile};
 
-use crate::cli::{ListArgs, ProbeArgs, RunArgs};
+use crate::cli::{ListArgs, RunArgs};
 use crate::estimate::{Estimator, Expectation};
 use crate::experiment::{Experiment, Size};
 use crate::record::RUNS_CSV;
-use crate::{inputs, orchestrate, registry, report};
+use crate::{inputs, links, orchestrate, registry, report};
 
 /// How `bench run` ended.
 pub(crate) enum End {
@@ -31,15 +31,22 @@ pub(crate) enum End {
 /// If nothing could be run or recorded. Repetitions that fail are rows, not errors.
 pub(crate) fn run(args: &RunArgs) -> Result<End> {
     let find = |name: &String| Experiment::find(name)?.with(args.overrides());
-    let experiments = args.experiments.iter().map(find).collect::<Result<Vec<_>>>()?;
+    let mut experiments = args.experiments.iter().map(find).collect::<Result<Vec<_>>>()?;
     ensure!(
         experiments.len() == 1 || (args.resume.is_none() && !args.print_job),
         "--resume and --print-job are for one experiment, {} are named",
         experiments.len()
     );
     if args.print_job {
+        // Parties that are started by hand are in no namespaces, unless somebody sees to it and says so.
+        experiments[0] = experiments[0].clone().by(Means::Model);
         print(&serde_json::to_string_pretty(&orchestrate::first_job(&experiments[0])?)?)?;
         return Ok(End::Good);
+    }
+    if experiments.iter().any(Experiment::leaves_means_open) {
+        let choice = si_netem::choose();
+        print(&links::told(&choice))?;
+        experiments = experiments.into_iter().map(|e| e.by(choice.means)).collect();
     }
     let estimator = Estimator::of_records(&args.records);
     if experiments.len() > 1 {
@@ -142,46 +149,6 @@ pub(crate) fn list(args: &ListArgs) -> Result<()> {
 }
 
 const RANDOM_TITLE: &str = "uniformly random images of the model's shape, without labels";
-
-/// `bench probe`.
-///
-/// # Errors
-/// If there is no such link or it cannot be set up.
-pub(crate) fn probe(args: &ProbeArgs) -> Result<()> {
-    let profile = Profile::named(&args.link)?;
-    let seen = si_netem::probe_profile(&profile, Effort::Full)?;
-    let complaints = si_netem::gate(&seen, &profile).err().unwrap_or_default();
-    if args.json {
-        let mut answer = json!({
-            "link": profile.name,
-            "rtt_us": seen.rtt_us_p50,
-            "mbps": seen.up_mbps.min(seen.down_mbps),
-            "rtt_us_set": profile.rtt_us,
-            "mbps_set": profile.rate_bits_per_s as f64 / 1e6,
-            "as_set": complaints.is_empty(),
-            "complaints": complaints,
-        });
-        merge(&mut answer, serde_json::to_value(seen)?);
-        return print(&serde_json::to_string_pretty(&answer)?);
-    }
-    let mut lines = vec![
-        format!("link {}: {}", profile.name, profile.source),
-        format!(
-            "  RTT      {:.1} us median, {:.1} us 99th percentile ({} set)",
-            seen.rtt_us_p50, seen.rtt_us_p99, profile.rtt_us
-        ),
-        format!("  up       {:.1} Mbit/s ({} set)", seen.up_mbps, profile.rate_bits_per_s / 1_000_000),
-        format!("  down     {:.1} Mbit/s", seen.down_mbps),
-    ];
-    lines.extend(seen.duplex_mbps.map(|d| format!("  duplex   {d:.1} Mbit/s each way")));
-    lines.extend(seen.first_mb_us.map(|t| format!("  first MB {:.1} ms", t / 1000.0)));
-    match profile.rate_bits_per_s {
-        0 => {}
-        _ if complaints.is_empty() => lines.push("  the link is as set".to_owned()),
-        _ => lines.extend(complaints.iter().map(|c| format!("  NOT AS SET: {c}"))),
-    }
-    print(&lines.join("\n"))
-}
 
 /// Adds the fields of one object to another.
 pub(crate) fn merge(into: &mut Value, from: Value) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use si_api::Options;
+use si_netem::{Means, TcpSeen};
 
 use crate::behaviour::Behaviour;
 use crate::experiment::FusionPlan;
@@ -39,6 +40,8 @@ pub(crate) struct Job {
     pub(crate) options: Options,
     /// Link profile.
     pub(crate) link: String,
+    /// How the link is made. Where that is the kernel's work, whoever starts the parties sees to it.
+    pub(crate) means: Means,
     /// Connections that the protocol may use.
     pub(crate) lanes: u32,
     /// How the server behaves.
@@ -161,10 +164,19 @@ pub(crate) struct PartyReport {
     pub(crate) run_wall_ns: u64,
     /// Greatest resident memory of the process, if the system tells.
     pub(crate) peak_rss_bytes: Option<u64>,
+    /// Rounds after set-up of the connection that had the most.
+    #[serde(default)]
+    pub(crate) busiest_lane_rounds: Option<u64>,
     /// The meter's lines.
     pub(crate) entries: Vec<EntryLine>,
     /// What the client's probe of the link saw.
     pub(crate) link_seen: Option<LinkSeen>,
+    /// What the kernel's TCP does on the party's connections.
+    #[serde(default)]
+    pub(crate) tcp: TcpLine,
+    /// TCP segments that the party's system sent again, from the probe to the end; only where nothing else uses it.
+    #[serde(default)]
+    pub(crate) retransmits: Option<u64>,
     /// The client's answers.
     pub(crate) answers: Vec<AnswerLine>,
 }
@@ -201,6 +213,23 @@ impl From<si_api::Entry> for EntryLine {
     }
 }
 
+/// The kernel's TCP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TcpLine {
+    /// Congestion control.
+    pub(crate) congestion: String,
+    /// Whether connections start slowly again after they were idle.
+    pub(crate) restarts_after_idle: Option<bool>,
+    /// The most that a socket may buffer.
+    pub(crate) buffer_bytes: Option<u64>,
+}
+
+impl From<TcpSeen> for TcpLine {
+    fn from(t: TcpSeen) -> Self {
+        Self { congestion: t.congestion, restarts_after_idle: t.restarts_after_idle, buffer_bytes: t.buffer_bytes }
+    }
+}
+
 /// A link as the probe saw it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LinkSeen {
@@ -212,6 +241,12 @@ pub(crate) struct LinkSeen {
     pub(crate) up_bits_per_s: u64,
     /// Server to client.
     pub(crate) down_bits_per_s: u64,
+    /// Median round trip of 1 KB.
+    pub(crate) rtt_1kb_p50_us: u64,
+    /// Each way, both at once.
+    pub(crate) duplex_bits_per_s: u64,
+    /// The first megabyte of a fresh connection and a byte back.
+    pub(crate) fresh_mb_us: u64,
     /// Why the link is not what its profile says; empty if it is.
     pub(crate) complaints: Vec<String>,
 }

@@ -13,6 +13,7 @@ mod estimate;
 mod experiment;
 mod inputs;
 mod job;
+mod links;
 mod machine;
 mod orchestrate;
 mod party;

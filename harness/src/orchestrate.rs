@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use si_api::{Model, Rounding};
-use si_netem::Profile;
+use si_netem::{Namespaces, Profile};
 
 use crate::estimate::{Basis, Estimator};
 use crate::experiment::{Cell, Experiment, Load, Size};
@@ -237,6 +237,27 @@ pub(crate) struct End {
     pub(crate) outcome: spawn::Outcome,
     /// Comparison with the oracle, if the client had answers.
     pub(crate) verdict: Option<Verdict>,
+    /// Packets that the link dropped, if that can be told.
+    pub(crate) drops: Option<u64>,
+}
+
+/// The link of one repetition, where that is the kernel's work.
+struct Net(Option<Namespaces>);
+
+impl Net {
+    fn up(profile: &Profile) -> si_netem::Result<Self> {
+        if profile.means.is_kernel() { Namespaces::up(profile).map(|n| Self(Some(n))) } else { Ok(Self(None)) }
+    }
+
+    /// Takes the link down; how many packets it has dropped. What stays behind is logged, for the row is not lost by it.
+    fn down(self, recorder: &mut Recorder) -> Result<Option<u64>> {
+        let Some(net) = self.0 else { return Ok(None) };
+        let drops = net.drops();
+        if let Err(e) = net.down() {
+            recorder.log(&format!("the link was not removed: {e}"))?;
+        }
+        Ok(drops)
+    }
 }
 
 impl Stage {
@@ -286,7 +307,7 @@ impl Stage {
             cell: cell.clone(),
             repetition,
             card: registry::card(&cell.protocol, cell.options, cell.plan())?,
-            profile: Profile::named(&cell.link)?,
+            profile: Profile::named(&cell.link)?.by(cell.means),
             seed: experiment.seed,
             model_hash: self.oracles.get(&cell.model).map(|(_, hash)| hash.clone()).unwrap_or_default(),
             data_hash: self.sources.get(&cell.dataset).map(Source::hash).unwrap_or_default(),
@@ -314,7 +335,14 @@ impl Stage {
         }
         facts.started_utc = crate::record::utc_now();
         facts.load_avg_milli = machine::load_avg_milli();
-        let Some(outcome) = spawn::run(&job, Duration::from_secs(facts.cell.timeout_s), stop)? else { return Ok(None) };
+        let net = match Net::up(&facts.profile) {
+            Ok(net) => net,
+            Err(e) => return Ok(Some(End::of(Status::Error, e.to_string()))),
+        };
+        let limit = Duration::from_secs(facts.cell.timeout_s);
+        let ran = spawn::run(&job, limit, stop, net.0.as_ref());
+        let drops = net.down(recorder)?;
+        let Some(outcome) = ran? else { return Ok(None) };
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -329,7 +357,7 @@ impl Stage {
             }
             _ => None,
         };
-        Ok(Some(End { outcome, verdict }))
+        Ok(Some(End { outcome, verdict, drops }))
     }
 
     fn job(&mut self, facts: &Facts) -> Result<Job> {
@@ -363,6 +391,7 @@ impl Stage {
             score_tolerance_ulp: (facts.card.rounding == Rounding::OneBit).then(|| oracle.tolerance_ulp()),
             options: cell.options,
             link: cell.link.clone(),
+            means: cell.means,
             lanes: cell.lanes,
             server: cell.server.clone(),
             seed: facts.seed.wrapping_add(facts.repetition),
@@ -399,13 +428,13 @@ pub(crate) fn model_hash(model: &Model) -> String {
 
 impl End {
     fn skipped(reason: String) -> Self {
-        let outcome = spawn::Outcome {
-            status: Status::Skipped,
-            reason,
-            accused: String::new(),
-            reports: Vec::new(),
-            stderr: String::new(),
-        };
-        Self { outcome, verdict: None }
+        Self::of(Status::Skipped, reason)
+    }
+
+    /// Of a repetition whose parties were never started.
+    fn of(status: Status, reason: String) -> Self {
+        let (accused, reports, stderr) = (String::new(), Vec::new(), String::new());
+        let outcome = spawn::Outcome { status, reason, accused, reports, stderr };
+        Self { outcome, verdict: None, drops: None }
     }
 }

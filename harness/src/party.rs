@@ -5,27 +5,31 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use rand::TryRng;
 use si_api::{Answer, Channel, Graph, Meter, Party, Phase, Role, Seed};
 use si_fusion::PublicSamples;
-use si_netem::{Effort, Link, Profile};
+use si_netem::{Effort, Link, Profile, retransmits, set_tcp, tcp_seen};
 use si_wire::{TcpTransport, Transport};
 
 use crate::agree::{Agreement, barrier, hello, short_hash};
 use crate::behaviour::Behaviour;
+use crate::cli::PartyArgs;
 use crate::inputs::{self, Inputs};
-use crate::job::{Event, Failure, Job, LinkSeen, PartyReport};
+use crate::job::{Event, Failure, Job, LinkSeen, PartyReport, TcpLine};
 use crate::machine;
 use crate::registry::{self, FusionRun};
 
 /// Connections besides the protocol's lanes: one for agreement and barriers, which is not shaped, and one for the
 /// probe, so that it warms up no lane (agreement).
 const OWN_CONNECTIONS: u32 = 2;
+
+/// Which of the connections is for agreement and barriers (agreement).
+const CONTROL: u32 = 0;
 
 /// Allowed on top of the job's limit, so that whoever started the parties gives up first and says why (local).
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,15 +41,22 @@ const AT_BARRIER: &str = "barrier";
 ///
 /// # Errors
 /// If the job cannot be read or nobody listens to the report.
-pub(crate) fn run(job: &Path, role: Role, address: Option<&str>) -> Result<bool> {
-    let mut job = Job::load(job)?;
-    if let Some(address) = address {
-        address.clone_into(&mut job.address);
+pub(crate) fn run(args: &PartyArgs) -> Result<bool> {
+    let mut job = Job::load(&args.job)?;
+    let role = args.role;
+    match (role, &args.listen, &args.connect) {
+        (Role::Client, Some(_), _) => bail!("the client does not listen: say with --connect where the server is"),
+        (Role::Server(_), _, Some(_)) => bail!("the server does not connect: say with --listen where it listens"),
+        (_, None, None) => {}
+        (_, given, other) => job.address = given.clone().or_else(|| other.clone()).unwrap_or_default(),
+    }
+    if let Some(namespace) = &args.netns {
+        si_netem::enter(namespace)?; // before any other thread is started
     }
     if job.supervised {
         end_with_supervisor();
     }
-    let (event, good) = match play(&job, role) {
+    let (event, good) = match play(&job, role, args) {
         Ok(report) => (Event::Done(Box::new(report)), true),
         Err(e) => {
             let message = format!("{e:#}");
@@ -57,9 +68,9 @@ pub(crate) fn run(job: &Path, role: Role, address: Option<&str>) -> Result<bool>
     Ok(good)
 }
 
-fn play(job: &Job, role: Role) -> Result<PartyReport> {
+fn play(job: &Job, role: Role, args: &PartyArgs) -> Result<PartyReport> {
     match role {
-        Role::Client => client(job),
+        Role::Client => client(job, args),
         Role::Server(0) => server(job),
         other => bail!("no protocol here has a party '{other}': use client or server"),
     }
@@ -85,7 +96,7 @@ fn server(job: &Job) -> Result<PartyReport> {
     };
     let graph = Arc::clone(model.graph());
     let connect = Duration::from_secs(job.connect_timeout_s);
-    let mut session = Session::open(job, Role::Server(0), Role::Client, &graph, || {
+    let mut session = Session::open(job, Role::Server(0), Role::Client, &graph, |_| {
         Ok(TcpTransport::accept("client", &listener, connect)?)
     })?;
     drop(listener);
@@ -99,15 +110,17 @@ fn server(job: &Job) -> Result<PartyReport> {
     session.finish(Vec::new())
 }
 
-fn client(job: &Job) -> Result<PartyReport> {
+fn client(job: &Job, args: &PartyArgs) -> Result<PartyReport> {
     enter("load")?;
     let graph = si_models::zoo::graph(&job.model)?;
     let Inputs { queries, public } = inputs::load(job, &graph)?;
     let protocol = registry::protocol(&job.protocol, job.options, fusion(job, Some(public)))?;
     let address = resolve(&job.address)?;
+    let control = args.control.as_deref().map_or(Ok(address), resolve)?;
     let connect = Duration::from_secs(job.connect_timeout_s);
-    let mut session = Session::open(job, Role::Client, Role::Server(0), &graph, || {
-        Ok(TcpTransport::connect("server", address, connect)?)
+    let mut session = Session::open(job, Role::Client, Role::Server(0), &graph, |index| {
+        let to = if index == CONTROL { control } else { address };
+        Ok(TcpTransport::connect("server", to, connect)?)
     })?;
 
     let me = session.party(job)?;
@@ -137,6 +150,9 @@ struct Session {
     meter: Meter,
     peer: Role,
     started: Option<Instant>,
+    retransmits_before: Option<u64>,
+    /// Of each lane: its rounds, and how many of them were in set-up.
+    rounds: Vec<(Arc<AtomicU64>, u64)>,
     report: PartyReport,
 }
 
@@ -146,14 +162,21 @@ impl Session {
         me: Role,
         peer: Role,
         graph: &Graph,
-        mut connect: impl FnMut() -> Result<TcpTransport>,
+        mut connect: impl FnMut(u32) -> Result<TcpTransport>,
     ) -> Result<Self> {
         enter("connect")?;
+        let profile = Profile::named(&job.link)?.by(job.means);
+        let link = Link::new(&profile)?;
+        // In a namespace of the link's own, all that is sent again is ours.
+        let before = profile.means.is_kernel().then(retransmits).flatten();
+        let mut tcp = TcpLine::default();
         let mut transports: Vec<Box<dyn Transport>> = Vec::new();
         for index in 0..OWN_CONNECTIONS + job.lanes {
-            let mut transport = connect()?;
+            let mut transport = connect(index)?;
             transport.set_timeout(Duration::from_secs(job.timeout_s) + PATIENCE)?;
             hello(&mut transport, index)?;
+            set_tcp(transport.stream(), &profile)?;
+            tcp = tcp_seen(transport.stream()).into();
             transports.push(Box::new(transport));
         }
         let mut shaped = transports.split_off(1).into_iter();
@@ -161,12 +184,10 @@ impl Session {
 
         enter("agree")?;
         let mut control = Channel::new(control, Meter::new());
-        let profile = Profile::named(&job.link)?;
         let agreement = agreement(job, graph, &profile)?;
         agreement.check(&mut control, me, peer)?;
 
         enter("probe")?;
-        let link = Link::new(&profile)?;
         let mut probe = Channel::new(link.wrap(probe), Meter::new());
         let link_seen = match me {
             Role::Client => Some(seen(si_netem::probe_client(&mut probe, Effort::Quick)?, &profile)),
@@ -179,15 +200,17 @@ impl Session {
         machine::reset_peak_rss(); // the probe's buffers are not the protocol's
 
         let meter = Meter::new();
-        let lanes = shaped.map(|t| Channel::new(link.wrap(t), meter.clone())).collect();
+        let lanes: Vec<_> = shaped.map(|t| Channel::new(link.wrap(t), meter.clone())).collect();
+        let rounds = lanes.iter().map(|l| (l.rounds(), 0)).collect();
         let report = PartyReport {
             role: me.to_string(),
             agreement: agreement.hash(),
             commit: machine::COMMIT.to_owned(),
             link_seen,
+            tcp,
             ..PartyReport::default()
         };
-        Ok(Self { control, lanes, meter, peer, started: None, report })
+        Ok(Self { control, lanes, meter, peer, started: None, retransmits_before: before, rounds, report })
     }
 
     fn party(&mut self, job: &Job) -> Result<Party> {
@@ -205,6 +228,9 @@ impl Session {
             Phase::Offline => "offline",
             Phase::Online | Phase::Verify => "online",
         })?;
+        if phase == Phase::Offline {
+            self.rounds.iter_mut().for_each(|(rounds, before)| *before = rounds.load(Ordering::Relaxed));
+        }
         let _scope = self.meter.enter(phase, "other");
         let start = Instant::now();
         let result = work()?;
@@ -235,7 +261,11 @@ impl Session {
         self.meet("end")?;
         self.report.entries = entries.into_iter().filter(|e| e.label != AT_BARRIER).map(Into::into).collect();
         self.report.answers = answers.into_iter().map(Into::into).collect();
+        let of_run = self.rounds.iter().map(|(rounds, before)| rounds.load(Ordering::Relaxed) - before);
+        self.report.busiest_lane_rounds = of_run.max();
         self.report.peak_rss_bytes = machine::peak_rss_bytes();
+        self.report.retransmits =
+            self.retransmits_before.and_then(|before| Some(retransmits()?.saturating_sub(before)));
         Ok(self.report)
     }
 }
@@ -265,6 +295,9 @@ fn seen(seen: si_netem::LinkSeen, profile: &Profile) -> LinkSeen {
         rtt_p99_us: seen.rtt_us_p99.round() as u64,
         up_bits_per_s: (seen.up_mbps * 1e6) as u64,
         down_bits_per_s: (seen.down_mbps * 1e6) as u64,
+        rtt_1kb_p50_us: seen.rtt_1kb_us_p50.round() as u64,
+        duplex_bits_per_s: (seen.duplex_mbps * 1e6) as u64,
+        fresh_mb_us: seen.first_mb_us.round() as u64,
         complaints: si_netem::gate(&seen, profile).err().unwrap_or_default(),
     }
 }
@@ -275,7 +308,7 @@ fn resolve(address: &str) -> Result<SocketAddr> {
         address.to_socket_addrs().with_context(|| format!("the server's address '{address}': {advice}"))?.next();
     let found = found.ok_or_else(|| anyhow!("the server's address '{address}' names no host: {advice}"))?;
     if found.port() == 0 {
-        bail!("the server's address '{address}' names no port: say with --address where the server listens");
+        bail!("the server's address '{address}' names no port: say with --connect where the server listens");
     }
     Ok(found)
 }

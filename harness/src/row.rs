@@ -53,7 +53,8 @@ pub(crate) fn of(facts: &Facts, end: &End) -> (RunRow, Vec<PhaseRow>) {
         times(&mut row, &client, &servers);
         traffic(&mut row, &client, &servers);
     }
-    link(&mut row, facts, &client);
+    link(&mut row, facts, end, &client);
+    tcp(&mut row, &outcome.reports);
     let phases = outcome.reports.iter().flat_map(|r| phases(&facts.run_id, r)).collect();
     (row, phases)
 }
@@ -93,6 +94,7 @@ fn traffic(row: &mut RunRow, client: &[&PartyReport], servers: &[&PartyReport]) 
     row.server_recv_bytes = sum(servers, run, |e| e.recv_bytes);
     row.setup_rounds = sum(client, setup, |e| e.rounds);
     row.rounds = sum(client, run, |e| e.rounds);
+    row.busiest_lane_rounds = client.iter().filter_map(|r| r.busiest_lane_rounds).max();
 }
 
 fn sum(
@@ -103,13 +105,27 @@ fn sum(
     Some(reports.iter().flat_map(|r| &r.entries).filter(|e| phase(&e.phase)).map(of).sum())
 }
 
-fn link(row: &mut RunRow, facts: &Facts, client: &[&PartyReport]) {
+/// The parties are set alike, so the first one speaks for all; what was sent again is of all.
+fn tcp(row: &mut RunRow, reports: &[PartyReport]) {
+    let Some(first) = reports.first() else { return };
+    row.tcp_congestion.clone_from(&first.tcp.congestion);
+    row.tcp_restarts_after_idle = first.tcp.restarts_after_idle;
+    row.tcp_buffer_bytes = first.tcp.buffer_bytes;
+    row.retransmits_seen = reports.iter().map(|r| r.retransmits).sum();
+}
+
+fn link(row: &mut RunRow, facts: &Facts, end: &End, client: &[&PartyReport]) {
     let Some(seen) = client.iter().find_map(|r| r.link_seen.as_ref()) else { return };
     row.rtt_seen_p50_us = Some(seen.rtt_p50_us);
     row.rtt_seen_p99_us = Some(seen.rtt_p99_us);
     row.up_seen_bits_per_s = Some(seen.up_bits_per_s);
     row.down_seen_bits_per_s = Some(seen.down_bits_per_s);
-    row.link_gate = match (facts.profile.means, seen.complaints.is_empty()) {
+    row.rtt_1kb_seen_p50_us = Some(seen.rtt_1kb_p50_us);
+    row.duplex_seen_bits_per_s = Some(seen.duplex_bits_per_s);
+    row.fresh_mb_seen_us = Some(seen.fresh_mb_us);
+    row.drops_seen = end.drops;
+    let as_set = seen.complaints.is_empty() && end.drops.unwrap_or(0) == 0;
+    row.link_gate = match (facts.profile.means, as_set) {
         (Means::None, _) => LinkGate::None,
         (_, true) => LinkGate::Pass,
         (_, false) => LinkGate::Fail,
@@ -241,7 +257,7 @@ pub(crate) fn describe(row: &RunRow) -> String {
 mod tests {
     use super::*;
     use crate::experiment::Experiment;
-    use crate::job::{EntryLine, LinkSeen};
+    use crate::job::{EntryLine, LinkSeen, TcpLine};
     use crate::spawn::Outcome;
     use crate::verify::Verdict;
 
@@ -255,7 +271,7 @@ mod tests {
             card: crate::registry::card(protocol, cell.options, cell.plan()).unwrap(),
             cell,
             repetition: 1,
-            profile: Profile::named(link).unwrap(),
+            profile: Profile::named(link).unwrap().by(Means::Model),
             seed: 7,
             model_hash: "aa".to_owned(),
             data_hash: "bb".to_owned(),
@@ -292,7 +308,8 @@ mod tests {
 
     fn end(reports: Vec<PartyReport>, verdict: Verdict) -> End {
         let (reason, accused, stderr) = (String::new(), String::new(), String::new());
-        End { outcome: Outcome { status: Status::Ok, reason, accused, reports, stderr }, verdict: Some(verdict) }
+        let outcome = Outcome { status: Status::Ok, reason, accused, reports, stderr };
+        End { outcome, verdict: Some(verdict), drops: None }
     }
 
     #[test]
@@ -336,6 +353,17 @@ mod tests {
         };
         assert_eq!(gate("lan", &[]).link_gate, LinkGate::Pass);
         assert_eq!(gate("lan", &["slow"]).link_gate, LinkGate::Fail);
+        let seen = LinkSeen { rtt_p50_us: 300, fresh_mb_us: 5, ..LinkSeen::default() };
+        let tcp = TcpLine { congestion: "cubic".to_owned(), restarts_after_idle: Some(false), buffer_bytes: Some(9) };
+        let client = PartyReport { link_seen: Some(seen), tcp, retransmits: Some(2), ..report("client", &[]) };
+        let server = PartyReport { retransmits: Some(3), ..report("server", &[]) };
+        let dropped = End { drops: Some(1), ..end(vec![client, server], Verdict::default()) };
+        let row = of(&facts("plain", "lan"), &dropped).0;
+        assert_eq!((row.link_gate, row.drops_seen, row.retransmits_seen), (LinkGate::Fail, Some(1), Some(5)));
+        assert_eq!(
+            (row.tcp_congestion.as_str(), row.tcp_buffer_bytes, row.fresh_mb_seen_us),
+            ("cubic", Some(9), Some(5))
+        );
         let loopback = gate("loopback", &[]);
         assert_eq!(
             (loopback.link_gate, loopback.rtt_set_us, loopback.rtt_seen_p50_us),

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use si_netem::Namespaces;
 use si_wire::Role;
 
 use crate::job::{Event, Failure, Job, PartyReport};
@@ -73,20 +74,34 @@ enum News {
     Stderr(String),
 }
 
-/// Runs a job with one process a role. `None` if the user wants to stop.
+/// Where the server listens in a namespace of its own (agreement: nobody else is there).
+const NAMESPACE_PORT: u16 = 7001;
+
+/// Runs a job with one process a role, each in its namespace of the link `net` if there is one. `None` if the user wants
+/// to stop.
 ///
 /// # Errors
 /// If a process or its job file cannot be made, which is no fault of the protocol.
-pub(crate) fn run(job: &Job, timeout: Duration, stop: &AtomicBool) -> Result<Option<Outcome>> {
+pub(crate) fn run(
+    job: &Job,
+    timeout: Duration,
+    stop: &AtomicBool,
+    net: Option<&Namespaces>,
+) -> Result<Option<Outcome>> {
     let folder = tempfile::Builder::new().prefix("bench-job-").tempdir().context("a folder for the job file")?;
     let file = folder.path().join("job.json");
     std::fs::write(&file, serde_json::to_vec_pretty(job)?).with_context(|| file.display().to_string())?;
 
     let (tell, news) = channel();
     let kills_before = machine::oom_kills();
+    let server = match net {
+        None => Vec::new(),
+        Some(n) => vec!["--netns".into(), n.server(), "--listen".into(), format!("0.0.0.0:{NAMESPACE_PORT}")],
+    };
     let mut run = Run {
-        procs: vec![start(Role::Server(0), &file, None, &tell)?],
+        procs: vec![start(Role::Server(0), &file, &server, &tell)?],
         news,
+        net,
         deadline: Instant::now() + timeout,
         timeout,
         kills_before,
@@ -97,22 +112,29 @@ pub(crate) fn run(job: &Job, timeout: Duration, stop: &AtomicBool) -> Result<Opt
     result
 }
 
-struct Run {
+struct Run<'a> {
     procs: Vec<Proc>,
     news: Receiver<(Role, News)>,
+    net: Option<&'a Namespaces>,
     deadline: Instant,
     timeout: Duration,
     kills_before: Option<u64>,
     lost_since: Option<Instant>,
 }
 
-impl Run {
+impl Run<'_> {
     fn watch(&mut self, file: &Path, tell: &Sender<(Role, News)>, stop: &AtomicBool) -> Result<Option<Outcome>> {
         loop {
             let mut news = self.news.recv_timeout(POLL).ok();
             while let Some((role, said)) = news {
                 if let Some(address) = self.hear(role, said) {
-                    self.procs.push(start(Role::Client, file, Some(&address), tell)?);
+                    let at = |host| format!("{host}:{NAMESPACE_PORT}");
+                    let mut args = vec!["--connect".into(), self.net.map_or(address, |_| at(Namespaces::SERVER))];
+                    if let Some(net) = self.net {
+                        let control = at(Namespaces::SERVER_CONTROL);
+                        args.extend(["--control".into(), control, "--netns".into(), net.client()]);
+                    }
+                    self.procs.push(start(Role::Client, file, &args, tell)?);
                 }
                 news = self.news.try_recv().ok();
             }
@@ -133,6 +155,9 @@ impl Run {
                 if self.procs.iter().all(|p| p.seen.ended.is_some()) || since.elapsed() > GRACE {
                     return Ok(Some(self.outcome()));
                 }
+            }
+            if self.net.is_some_and(|n| n.broken().is_some()) {
+                return Ok(Some(self.outcome()));
             }
             if Instant::now() >= self.deadline {
                 return Ok(Some(self.outcome_of_timeout()));
@@ -163,6 +188,9 @@ impl Run {
         }
         if self.procs.len() == 2 && self.procs.iter().all(|p| p.seen.report.is_some()) {
             return self.finish(Status::Ok, String::new(), String::new());
+        }
+        if let Some(why) = self.net.and_then(Namespaces::broken) {
+            return self.finish(Status::Error, why, String::new()); // whatever the parties say follows from that
         }
         let oom = matches!((self.kills_before, machine::oom_kills()), (Some(a), Some(b)) if b > a);
         let worst = self.procs.iter().filter_map(|p| p.seen.verdict(oom)).min_by_key(|v| v.0);
@@ -243,13 +271,10 @@ impl Seen {
     }
 }
 
-fn start(role: Role, job: &Path, address: Option<&str>, tell: &Sender<(Role, News)>) -> Result<Proc> {
+fn start(role: Role, job: &Path, args: &[String], tell: &Sender<(Role, News)>) -> Result<Proc> {
     let program = std::env::current_exe().context("the path of this program")?;
     let mut command = Command::new(&program);
-    command.arg("party").arg("--job").arg(job).arg("--role").arg(role.to_string());
-    if let Some(address) = address {
-        command.arg("--address").arg(address);
-    }
+    command.arg("party").arg("--job").arg(job).arg("--role").arg(role.to_string()).args(args);
     command.env("RAYON_NUM_THREADS", THREADS.to_string());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Ctrl-C is for the orchestrator alone, which then ends the parties in order.

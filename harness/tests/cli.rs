@@ -72,7 +72,7 @@ fn soundness_writes_its_page_and_figures() {
 
 #[test]
 fn probe_and_cost_answer_for_scripts() {
-    let seen = bench(&["probe", "--link", "lan", "--json"]).json();
+    let seen = bench(&["probe", "--link", "lan", "--means", "model", "--json"]).json();
     assert!(
         seen["rtt_us"].as_f64().is_some_and(|x| x >= 300.0) && seen["mbps"].as_f64().is_some_and(|x| x > 0.0),
         "{seen}"
@@ -100,8 +100,8 @@ fn experiments_are_read_strictly() {
         let file = experiment(dir.path(), lines);
         bench(&["run", arg(&file), "--records", arg(dir.path())]).refuses(&[&[arg(&file)], parts].concat());
     };
-    refused(&[("protocolls", "[]")], &["line 9", "unknown field `protocolls`"]);
-    refused(&[("repetitions", "-1")], &["line 7", "-1"]);
+    refused(&[("protocolls", "[]")], &["line 10", "unknown field `protocolls`"]);
+    refused(&[("repetitions", "-1")], &["line 8", "-1"]);
     refused(&[("repetitions", "0")], &["repetitions", "at least 1"]);
     refused(&[("protocols", "[]")], &["protocols is empty"]);
     refused(&[("protocols", "[\"plane\"]")], &["unknown protocol 'plane'", "plain"]);
@@ -111,7 +111,7 @@ fn experiments_are_read_strictly() {
     refused(&[("links", "[\"moon\"]")], &["unknown link 'moon'", "loopback"]);
     refused(&[("batches", "[0]")], &["batches"]);
     refused(&[("name", "\"../up\"")], &["name '../up'"]);
-    refused(&[("server", "\"kind\"")], &["line 9", "server 'kind'", "honest"]);
+    refused(&[("server", "\"kind\"")], &["line 10", "server 'kind'", "honest"]);
     refused(&[("protocols", "[\"fusion(cheetah)\"]")], &["needs a plan", "[[fusion]]"]);
     let plan = |p: &str| format!("[{{ queries = 4, copies = 2, public = 2, security_bits = 0, {p} }}]");
     let with = |p: &str, parts: &[&str]| {

@@ -239,7 +239,7 @@ fn job(dir: &Path, name: &str, changes: &[(&str, Value)]) -> PathBuf {
 fn party(job: &Path, role: &str, address: Option<&str>) -> (Child, String, BufReader<std::process::ChildStdout>) {
     let mut c = command(&["party", "--job", arg(job), "--role", role]);
     if let Some(a) = address {
-        c.args(["--address", a]);
+        c.args([if role == "server" { "--listen" } else { "--connect" }, a]);
     }
     let mut child = c.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     let mut out = BufReader::new(child.stdout.take().expect("output"));
@@ -315,7 +315,7 @@ fn a_port_in_use_and_a_peer_that_never_comes() {
     bench_party(&job_file, "server", &address, &[&address, "in use", "port 0"]);
     drop(taken);
     bench_party(&job_file, "client", &address, &[&address, "does not answer", "running"]);
-    bench_party(&job_file, "client", "127.0.0.1:0", &["names no port", "--address"]);
+    bench_party(&job_file, "client", "127.0.0.1:0", &["names no port", "--connect"]);
     bench_party(&job_file, "client", "nowhere", &["nowhere", "host:port"]);
     let (server, _, out) = party(&job_file, "server", None);
     let (event, _) = end(server, out);
@@ -326,7 +326,16 @@ fn a_port_in_use_and_a_peer_that_never_comes() {
 }
 
 fn bench_party(job: &Path, role: &str, address: &str, parts: &[&str]) {
-    bench(&["party", "--job", arg(job), "--role", role, "--address", address]).refuses(parts);
+    bench(&[
+        "party",
+        "--job",
+        arg(job),
+        "--role",
+        role,
+        if role == "server" { "--listen" } else { "--connect" },
+        address,
+    ])
+    .refuses(parts);
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use si_netem::{Effort, Link, LinkSeen, Profile, fresh_transfer, gate, probe_client, probe_profile, probe_server};
+use si_netem::{
+    Effort, Link, LinkSeen, Means, Profile, fresh_transfer, gate, probe_client, probe_profile, probe_server,
+};
 use si_wire::{Channel, Meter, TcpTransport};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -53,26 +55,25 @@ fn main() {
     for (mbps, rtt_us) in [(400, 80_000), (400, 40_000), (3_000, 300)] {
         let p = profile(mbps * 1_000_000, rtt_us, true);
         let (seen, ..) = with_server(&p, |channel, _| (probe_client(channel, Effort::Full).unwrap(), vec![], 0.0));
-        let (fresh, form) = (seen.first_mb_us.unwrap() / 1e3, fresh_transfer(1_000_000, &p).as_secs_f64() * 1e3);
+        let (fresh, form) = (seen.first_mb_us / 1e3, fresh_transfer(1_000_000, &p).as_secs_f64() * 1e3);
         println!("{mbps:>14} Mbit/s {rtt_us:>6} us RTT: {fresh:.2} ms, closed form {form:.2} ms");
         verdict(&seen, &p);
     }
     println!("\nThe quick probe of each profile, between two threads\n");
-    for p in Profile::built_in().unwrap() {
+    for p in Profile::built_in().unwrap().into_iter().map(|p| p.by(Means::Model)) {
         let start = Instant::now();
-        let seen = probe_profile(&p, Effort::Quick).unwrap();
+        let (seen, _) = probe_profile(&p, Effort::Quick).unwrap();
         println!("{:>14} {:.2} s, {} pings", p.name, start.elapsed().as_secs_f64(), seen.pings);
         verdict(&seen, &p);
     }
 }
 
 fn profile(rate_bits_per_s: u64, rtt_us: u64, tcp_slow_start: bool) -> Profile {
-    Profile { rate_bits_per_s, rtt_us, tcp_slow_start, ..Profile::named("wan").unwrap() }
+    Profile { rate_bits_per_s, rtt_us, tcp_slow_start, ..Profile::named("wan").unwrap().by(Means::Model) }
 }
 
 fn verdict(seen: &LinkSeen, p: &Profile) {
-    let duplex = seen.duplex_mbps.map_or(String::new(), |d| format!(", duplex {d:.1}"));
-    print!("{:>14} up {:.1}, down {:.1}{duplex} Mbit/s; ", "", seen.up_mbps, seen.down_mbps);
+    print!("{:>14} up {:.1}, down {:.1}, duplex {:.1} Mbit/s; ", "", seen.up_mbps, seen.down_mbps, seen.duplex_mbps);
     println!("gate: {}", gate(seen, p).map_or_else(|off| off.join("; "), |()| "passed".into()));
 }
 

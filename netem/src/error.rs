@@ -31,19 +31,28 @@ pub enum Error {
         /// What is wrong, and what would be right.
         why: String,
     },
-    /// The profile asks for a means of shaping that is not there.
-    #[error("link profile '{profile}' asks for means = \"{means}\", which is not built yet: use \"model\"")]
-    NotBuilt {
+    /// The profile leaves the means open, and nobody has chosen yet.
+    #[error("link profile '{profile}' has means = \"auto\": choose one first")]
+    NotChosen {
         /// The profile.
         profile: String,
-        /// The means it asks for.
-        means: Means,
     },
+    /// A link of the kernel's could not be set up here; nothing is left of it.
+    #[error("link by {means}: {why}")]
+    SetUp {
+        /// The means.
+        means: Means,
+        /// The step that failed, in the system's or the script's words.
+        why: String,
+    },
+    /// The serving end of a probe ended before it began.
+    #[error("link probe: the server did not say where it listens")]
+    NoServer,
     /// A probe failed.
     #[error("link probe: {0}")]
     Wire(#[from] si_wire::Error),
-    /// The system refused something a probe needs.
-    #[error("link probe: {what}: {source}")]
+    /// The system refused something that a link or a probe needs.
+    #[error("link: {what}: {source}")]
     Io {
         /// The operation.
         what: &'static str,

@@ -48,15 +48,15 @@ struct Model {
 }
 
 impl Link {
-    /// An idle link.
+    /// An idle link. Where the kernel shapes an interface, or nothing is shaped, transports stay as they are.
     ///
     /// # Errors
-    /// If the profile's means is not built yet.
+    /// If the profile leaves its means open.
     pub fn new(profile: &Profile) -> Result<Self> {
         match profile.means {
-            Means::None => Ok(Self { model: None }),
+            Means::None | Means::Netem | Means::Tun => Ok(Self { model: None }),
             Means::Model => Ok(Self { model: Some(Arc::new(Model::new(profile.clone()))) }),
-            means @ (Means::Netem | Means::Tun) => Err(Error::NotBuilt { profile: profile.name.clone(), means }),
+            Means::Auto => Err(Error::NotChosen { profile: profile.name.clone() }),
         }
     }
 

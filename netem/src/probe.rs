@@ -3,13 +3,15 @@
 //! The client asks, the server serves, over a channel that nothing else is using. All times are the client's. The
 //! transfers leave a TCP-like connection warm.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use si_wire::{Channel, Message, Meter, Phase, Reader, Result as WireResult, TcpTransport, put_u64};
 
-use crate::{Error, Link, Profile, Result};
+use crate::socket::{TcpSeen, retransmits, set_tcp, tcp_seen};
+use crate::{Error, Link, Namespaces, Profile, Result, enter};
 
 /// Bytes of the messages that a transfer consists of (agreement).
 const CHUNK_BYTES: usize = 64 << 10;
@@ -36,9 +38,9 @@ const SETTLED: f64 = 1.03;
 /// How much time a probe may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Before a run: 0.3 s on a LAN of 0.3 ms, 1 s on a WAN of 40 ms, 2 s if that has slow start.
+    /// Before a run: half a second on a LAN of 0.3 ms, 2 s on a WAN of 40 ms, 4 s if that has slow start.
     Quick,
-    /// To characterise a link: also 1 KB pings, a fresh megabyte and a transfer both ways at once; some seconds.
+    /// To characterise a link: more pings, longer transfers; some seconds.
     Full,
 }
 
@@ -53,17 +55,21 @@ pub struct LinkSeen {
     pub rtt_us_p50: f64,
     /// 99th percentile of the round-trip times; with fewer than 100 pings, the greatest.
     pub rtt_us_p99: f64,
-    /// Median of ping-pongs of 1 KB; with [`Effort::Full`].
-    pub rtt_1kb_us_p50: Option<f64>,
+    /// Median of ping-pongs of 1 KB.
+    pub rtt_1kb_us_p50: f64,
     /// Goodput of a warm transfer from client to server, in 10^6 bits per second.
     pub up_mbps: f64,
     /// The same from server to client.
     pub down_mbps: f64,
-    /// Goodput in each direction while both are used; with [`Effort::Full`].
-    pub duplex_mbps: Option<f64>,
-    /// Time to bring the first megabyte over and a byte back, for which the connection must have been fresh; with
-    /// [`Effort::Full`]. Compare [`fresh_transfer`](crate::fresh_transfer).
-    pub first_mb_us: Option<f64>,
+    /// Goodput in each direction while both are used.
+    pub duplex_mbps: f64,
+    /// Time to bring the first megabyte over and a byte back, for which the connection must have been fresh. Compare
+    /// [`fresh_transfer`](crate::fresh_transfer).
+    pub first_mb_us: f64,
+    /// TCP segments that both ends sent again; only where a namespace is the link's alone ([`probe_profile`]).
+    pub retransmits: Option<u64>,
+    /// Packets that the link dropped; as `retransmits`.
+    pub drops: Option<u64>,
 }
 
 /// What the client asks for.
@@ -120,18 +126,18 @@ impl Message for Request {
 /// If the connection breaks.
 pub fn probe_client(channel: &mut Channel, effort: Effort) -> WireResult<LinkSeen> {
     let _scope = channel.meter().enter(Phase::Setup, "probe");
-    let full = effort == Effort::Full;
-    let (pings, ping_time, target) = match effort {
-        Effort::Quick => (10..=50, Duration::from_millis(150), Duration::from_millis(80)),
-        Effort::Full => (50..=100, Duration::from_secs(2), Duration::from_millis(400)),
+    let ms = Duration::from_millis;
+    let (pings, ping_time, large_pings, large_time, target) = match effort {
+        Effort::Quick => (10..=50, ms(150), 5..=20, ms(60), ms(80)),
+        Effort::Full => (50..=100, ms(2000), 50..=100, ms(2000), ms(400)),
     };
-    let first_mb = if full { Some(take(channel, 1_000_000)?) } else { None };
+    let first_mb = take(channel, 1_000_000)?;
     let small = ping(channel, 1, &pings, ping_time)?;
-    let large = if full { Some(ping(channel, MAX_PING_BYTES, &pings, ping_time)?) } else { None };
+    let large = ping(channel, MAX_PING_BYTES, &large_pings, large_time)?;
     let rtt = small[0];
     let up_mbps = goodput(rtt, target, |n| take(channel, n))?;
     let down_mbps = goodput(rtt, target, |n| give(channel, n))?;
-    let duplex_mbps = if full { Some(goodput(rtt, target, |n| both(channel, n))?) } else { None };
+    let duplex_mbps = goodput(rtt, target, |n| both(channel, n))?;
     channel.send_message(&Request::Done)?;
     channel.flush()?;
     let us = |t: Duration| t.as_secs_f64() * 1e6;
@@ -140,11 +146,13 @@ pub fn probe_client(channel: &mut Channel, effort: Effort) -> WireResult<LinkSee
         rtt_us_min: us(rtt),
         rtt_us_p50: us(percentile(&small, 50)),
         rtt_us_p99: us(percentile(&small, 99)),
-        rtt_1kb_us_p50: large.map(|l| us(percentile(&l, 50))),
+        rtt_1kb_us_p50: us(percentile(&large, 50)),
         up_mbps,
         down_mbps,
         duplex_mbps,
-        first_mb_us: first_mb.map(us),
+        first_mb_us: us(first_mb),
+        retransmits: None,
+        drops: None,
     })
 }
 
@@ -179,37 +187,88 @@ pub fn probe_server(channel: &mut Channel) -> WireResult<()> {
     }
 }
 
-/// Sets up an emulated link of this profile over the machine's own loopback, between two threads, and measures it.
+/// Sets up a link of this profile between two threads, measures it, and says what TCP the connection had. The means
+/// decides where: over the machine's own loopback, or between two network namespaces.
 ///
 /// Two threads of one process are as good as two processes here: while one of them spins for the last microseconds
 /// before a delivery, the other has nothing to do.
 ///
 /// # Errors
-/// If the profile's means is not built, or the system refuses.
-pub fn probe_profile(profile: &Profile, effort: Effort) -> Result<LinkSeen> {
-    let timeout = Duration::from_secs(30);
-    let io = |what| move |source| Error::Io { what, source };
-    let (mine, theirs) = (Link::new(profile)?, Link::new(profile)?);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(io("a port on loopback"))?;
-    let address = listener.local_addr().map_err(io("the address of a port"))?;
-    let serve = move || {
-        let transport = TcpTransport::accept("client", &listener, timeout)?;
-        probe_server(&mut Channel::new(theirs.wrap(Box::new(transport)), Meter::new()))
-    };
-    let server = std::thread::Builder::new().name("probe-server".into()).spawn(serve).map_err(io("a thread"))?;
-    let client = || {
-        let transport = TcpTransport::connect("server", address, timeout)?;
-        probe_client(&mut Channel::new(mine.wrap(Box::new(transport)), Meter::new()), effort)
-    };
-    let seen = client();
-    let served = server.join();
-    // The client's error says more: when it gives up, the server only sees it go.
-    let seen = seen?;
-    match served {
-        Ok(result) => result?,
-        Err(panic) => std::panic::resume_unwind(panic),
+/// If the link cannot be set up, or the system refuses.
+pub fn probe_profile(profile: &Profile, effort: Effort) -> Result<(LinkSeen, TcpSeen)> {
+    if !profile.means.is_kernel() {
+        return between_threads(profile, effort, None);
     }
-    Ok(seen)
+    let net = Namespaces::up(profile)?;
+    let seen = between_threads(profile, effort, Some(&net));
+    let drops = net.drops();
+    let lost = net.broken();
+    net.down()?;
+    match (seen, lost) {
+        (Ok((seen, tcp)), _) => Ok((LinkSeen { drops, ..seen }, tcp)),
+        (Err(_), Some(why)) => Err(Error::SetUp { means: profile.means, why }),
+        (Err(e), None) => Err(e),
+    }
+}
+
+/// How long each end of [`probe_profile`] waits for the other (local).
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+
+fn between_threads(profile: &Profile, effort: Effort, net: Option<&Namespaces>) -> Result<(LinkSeen, TcpSeen)> {
+    let (tell, told) = channel();
+    let joined = std::thread::scope(|s| {
+        // Both on threads of their own, for entering a namespace is for good.
+        let server = s.spawn(move || serve(profile, net, tell));
+        let client = s.spawn(move || ask(profile, effort, net, &told));
+        (client.join(), server.join())
+    });
+    let (client, server) = match joined {
+        (Ok(client), Ok(server)) => (client, server),
+        (Err(panic), _) | (_, Err(panic)) => std::panic::resume_unwind(panic),
+    };
+    // Without an address the server's error says why. Otherwise the client's says more: when it gives up, the server only
+    // sees it go.
+    let Some(client) = client else { return Err(server.err().unwrap_or(Error::NoServer)) };
+    let (seen, tcp, sent_again) = client?;
+    let served_again = server?;
+    let retransmits = net.and(sent_again.zip(served_again).map(|(a, b)| a + b));
+    Ok((LinkSeen { retransmits, ..seen }, tcp))
+}
+
+/// Serves one probe at a port that it tells. Returns how many segments it sent again.
+fn serve(profile: &Profile, net: Option<&Namespaces>, tell: Sender<SocketAddr>) -> Result<Option<u64>> {
+    let io = |what| move |source| Error::Io { what, source };
+    net.map_or(Ok(()), |n| enter(&n.server()))?;
+    let link = Link::new(profile)?;
+    let host = net.map_or(Ipv4Addr::LOCALHOST, |_| Namespaces::SERVER);
+    let listener = TcpListener::bind((host, 0)).map_err(io("a port for the probe"))?;
+    // Nobody listens any more only if the client has failed, which says why.
+    let _ = tell.send(listener.local_addr().map_err(io("the address of a port"))?);
+    drop(tell);
+    let before = retransmits();
+    let transport = TcpTransport::accept("client", &listener, PROBE_TIMEOUT)?;
+    set_tcp(transport.stream(), profile)?;
+    probe_server(&mut Channel::new(link.wrap(Box::new(transport)), Meter::new()))?;
+    Ok(retransmits().zip(before).map(|(after, before)| after - before))
+}
+
+/// What the client saw, its TCP, and how many segments it sent again.
+type Asked = Result<(LinkSeen, TcpSeen, Option<u64>)>;
+
+/// Measures the link to a server that tells its address; nothing if none does.
+fn ask(profile: &Profile, effort: Effort, net: Option<&Namespaces>, told: &Receiver<SocketAddr>) -> Option<Asked> {
+    let address = told.recv().ok()?;
+    let measure = || {
+        net.map_or(Ok(()), |n| enter(&n.client()))?;
+        let link = Link::new(profile)?;
+        let before = retransmits();
+        let transport = TcpTransport::connect("server", address, PROBE_TIMEOUT)?;
+        set_tcp(transport.stream(), profile)?;
+        let tcp = tcp_seen(transport.stream());
+        let seen = probe_client(&mut Channel::new(link.wrap(Box::new(transport)), Meter::new()), effort)?;
+        Ok((seen, tcp, retransmits().zip(before).map(|(after, before)| after - before)))
+    };
+    Some(measure())
 }
 
 /// Round-trip times of messages of `len` bytes, sorted; as many as fit into the time, within bounds.
@@ -389,7 +448,8 @@ mod tests {
     #[test]
     fn a_probe_never_sees_more_than_the_profile_gives() {
         let profile = Profile { rate_bits_per_s: 200_000_000, rtt_us: 3_000, ..Profile::named("wan").unwrap() };
-        let seen = probe_profile(&profile, Effort::Quick).unwrap();
+        let (seen, tcp) = probe_profile(&profile.by(crate::Means::Model), Effort::Quick).unwrap();
+        assert!(!tcp.congestion.is_empty() && seen.retransmits.is_none() && seen.drops.is_none(), "{tcp:?} {seen:?}");
         assert!(seen.rtt_us_min >= 3_000.0 && seen.rtt_us_p50 <= seen.rtt_us_p99 && seen.pings >= 10, "{seen:?}");
         // Pings that all came late would make the rate look better: loose.
         assert!((1.0..250.0).contains(&seen.up_mbps) && (1.0..250.0).contains(&seen.down_mbps), "{seen:?}");

@@ -116,12 +116,14 @@ pub fn fresh_transfer(bytes: u64, profile: &Profile) -> Duration {
     }
     let (w0, full) = (INITIAL_WINDOW_BYTES, profile.full_window_bytes());
     let (mut k, mut window, mut before) = (0, w0, 0);
-    while profile.tcp_slow_start && window < full && before + window < bytes {
+    // A kernel's connections start slowly, whatever they do after they were idle.
+    let starts_slowly = profile.tcp_slow_start || profile.means.is_kernel();
+    while starts_slowly && window < full && before + window < bytes {
         before += window;
         window *= 2;
         k += 1;
     }
-    let rate = if window < full { profile.rate_bits_per_s } else { profile.connection_bits_per_s() };
+    let rate = if window < full { profile.payload_bits_per_s() } else { profile.connection_bits_per_s() };
     let rest_ns = u128::from(bytes - before) * 8_000_000_000 / u128::from(rate);
     Duration::from_nanos((k + 1) * profile.rtt_us * 1000) + Duration::from_nanos(rest_ns as u64)
 }
@@ -131,7 +133,12 @@ mod tests {
     use super::*;
 
     fn profile(rate_bits_per_s: u64, rtt_us: u64, tcp_window_bytes: Option<u64>) -> Profile {
-        Profile { rate_bits_per_s, rtt_us, tcp_window_bytes, ..Profile::named("wan-tcp").unwrap() }
+        Profile {
+            rate_bits_per_s,
+            rtt_us,
+            tcp_window_bytes,
+            ..Profile::named("wan-tcp").unwrap().by(crate::Means::Model)
+        }
     }
 
     /// Puts all of `len` bytes on the link; when the last has left.
@@ -224,8 +231,10 @@ mod tests {
 
     #[test]
     fn without_slow_start_the_form_is_size_over_rate_and_a_round_trip() {
-        let wan = Profile::named("wan").unwrap();
+        let wan = Profile::named("wan").unwrap().by(crate::Means::Model);
         assert_eq!(fresh_transfer(1_000_000, &wan), Duration::from_millis(60));
         assert_eq!(fresh_transfer(1_000_000, &Profile::named("loopback").unwrap()), Duration::ZERO);
+        let kernel = fresh_transfer(1_000_000, &wan.by(crate::Means::Netem));
+        assert!((250..300).contains(&kernel.as_millis()), "{kernel:?}"); // 6 round trips more
     }
 }

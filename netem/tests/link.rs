@@ -25,7 +25,7 @@ fn wrapped(profile: &Profile) -> (Channel, Channel) {
 }
 
 fn profile(rate_bits_per_s: u64, rtt_us: u64) -> Profile {
-    Profile { rate_bits_per_s, rtt_us, ..Profile::named("wan").unwrap() }
+    Profile { rate_bits_per_s, rtt_us, ..Profile::named("wan").unwrap().by(Means::Model) }
 }
 
 #[test]
@@ -199,19 +199,19 @@ fn a_truncated_segment_ends_with_the_transport_s_timeout() {
 }
 
 #[test]
-fn loopback_is_the_transport_itself_and_unbuilt_means_are_named() {
-    let (mut raw, b) = memory_pair("client", "server", TIMEOUT);
-    let link = Link::new(&Profile::named("loopback").unwrap()).unwrap();
-    let mut b = link.wrap(b);
-    raw.send(vec![1, 2]).unwrap();
-    let mut seen = [0; 2];
-    b.recv(&mut seen).unwrap();
-    assert_eq!(seen, [1, 2]);
-    assert_eq!(link.spin_time(), Duration::ZERO);
-    for means in [Means::Netem, Means::Tun] {
-        let p = Profile { means, ..profile(400_000_000, 1_000) };
-        let e = Link::new(&p).err().unwrap();
-        assert!(matches!(e, Error::NotBuilt { .. }));
-        assert!(e.to_string().contains("not built yet: use \"model\""), "{e}");
+fn links_that_the_transport_does_not_shape_are_the_transport_itself() {
+    let loopback = Profile::named("loopback").unwrap();
+    for profile in [loopback, profile(400_000_000, 1_000).by(Means::Netem), profile(400_000_000, 1_000).by(Means::Tun)]
+    {
+        let (mut raw, b) = memory_pair("client", "server", TIMEOUT);
+        let link = Link::new(&profile).unwrap();
+        let mut b = link.wrap(b);
+        raw.send(vec![1, 2]).unwrap();
+        let mut seen = [0; 2];
+        b.recv(&mut seen).unwrap();
+        assert_eq!(seen, [1, 2]);
+        assert_eq!(link.spin_time(), Duration::ZERO);
     }
+    let e = Link::new(&Profile::named("wan").unwrap()).err().unwrap();
+    assert!(matches!(e, Error::NotChosen { .. }) && e.to_string().contains("choose one first"), "{e}");
 }

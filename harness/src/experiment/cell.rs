@@ -1,6 +1,7 @@
 //! Cells: the points of an experiment's matrix.
 
 use si_api::{Options, Reveal, Truncation};
+use si_netem::Means;
 
 use super::{Behaviour, DEFAULT_LANES, FusionPlan};
 use crate::record::Method;
@@ -25,6 +26,8 @@ pub(crate) struct Cell {
     pub(crate) dataset: String,
     /// Profile name.
     pub(crate) link: String,
+    /// How the link is made.
+    pub(crate) means: Means,
     /// How much.
     pub(crate) load: Load,
     /// How often.
@@ -56,6 +59,9 @@ impl Cell {
         }
         if self.lanes != DEFAULT_LANES {
             name += &format!("/lanes{}", self.lanes);
+        }
+        if self.means.is_kernel() {
+            name += &format!("/{}", self.means);
         }
         if !self.server.is_honest() {
             name += &format!("/{}", self.server);

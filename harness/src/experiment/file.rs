@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use si_api::Options;
+use si_netem::Means;
 
 use super::{DEFAULT_LANES, Experiment, FusionPlan, Runs, Servers, Size, Trials};
 use crate::registry;
@@ -19,6 +20,7 @@ pub(super) struct File {
     models: Option<Vec<String>>,
     dataset: Option<String>,
     links: Option<Vec<String>>,
+    means: Option<Means>,
     batches: Option<Vec<usize>>,
     repetitions: Option<u32>,
     timeout_s: Option<u64>,
@@ -87,6 +89,7 @@ impl File {
             models: given("models", self.models, &whole.models)?,
             dataset: given("dataset", self.dataset, &whole.dataset)?,
             links: given("links", self.links, &whole.links)?,
+            means: self.means.or(whole.means).unwrap_or_default(),
             batches: self.batches.or_else(|| whole.batches.clone()).unwrap_or_else(|| vec![1]),
             repetitions: given("repetitions", self.repetitions, &whole.repetitions)?,
             timeout_s: given("timeout_s", self.timeout_s, &whole.timeout_s)?,

@@ -14,6 +14,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use si_api::Options;
+use si_netem::{Means, Profile};
 
 use crate::behaviour::{Behaviour, Servers};
 use crate::record::Method;
@@ -62,6 +63,8 @@ pub(crate) struct Runs {
     pub(crate) dataset: String,
     /// Link profiles.
     pub(crate) links: Vec<String>,
+    /// How the links are made, those that shape nothing apart.
+    pub(crate) means: Means,
     /// Queries a batch, for protocols without a plan of their own.
     pub(crate) batches: Vec<usize>,
     /// How often each cell is run.
@@ -101,6 +104,8 @@ pub(crate) struct Overrides {
     pub(crate) model: Option<String>,
     /// Only this link, or this one in place of all.
     pub(crate) link: Option<String>,
+    /// In place of the experiment's.
+    pub(crate) means: Option<Means>,
     /// In place of every number of repetitions.
     pub(crate) repeat: Option<u32>,
     /// In place of all batches; plans of Fusion stay.
@@ -194,6 +199,7 @@ impl Experiment {
             self.runs.iter_mut().for_each(|r| r.links = vec![l.clone()]);
         }
         for runs in &mut self.runs {
+            runs.means = o.means.unwrap_or(runs.means);
             if let Some(n) = o.batch {
                 runs.batches = vec![n];
             }
@@ -216,6 +222,17 @@ impl Experiment {
         self.runs.retain_mut(|r| !named || list(r).iter().any(|n| n == name));
         self.runs.iter_mut().for_each(|r| *list(r) = vec![name.to_owned()]);
         Ok(())
+    }
+
+    /// Whether what is run depends on which means works here.
+    pub(crate) fn leaves_means_open(&self) -> bool {
+        self.cells().iter().any(|c| c.means == Means::Auto)
+    }
+
+    /// With every means that was left open replaced by `chosen`, so that the record says what was used.
+    pub(crate) fn by(mut self, chosen: Means) -> Self {
+        self.runs.iter_mut().filter(|r| r.means == Means::Auto).for_each(|r| r.means = chosen);
+        self
     }
 
     /// The cells of its size, in the order of one repetition. A cell that groups of both sizes have is run as the group
@@ -267,6 +284,8 @@ impl Runs {
         let loads: Vec<_> = batches.chain(plans).collect();
         let mut cells = Vec::new();
         for link in &self.links {
+            // The name was checked; a means of the profile's own stands unless the experiment has one.
+            let means = Profile::named(link).map_or(self.means, |p| p.by(self.means).means);
             for model in &self.models {
                 let served = self.server.0.iter().flat_map(|s| loads.iter().map(move |load| (s, load)));
                 for (server, (load, repetitions, timeout_s)) in served {
@@ -277,6 +296,7 @@ impl Runs {
                             model: model.clone(),
                             dataset: self.dataset.clone(),
                             link: link.clone(),
+                            means,
                             load: load.clone(),
                             repetitions: *repetitions,
                             timeout_s: *timeout_s,
@@ -325,7 +345,10 @@ impl Runs {
             si_models::zoo::graph(m)?; // its weights may be absent: then its rows say so
         }
         for l in &self.links {
-            si_netem::Profile::named(l)?;
+            Profile::named(l)?;
+        }
+        if self.means == Means::None && self.links.iter().any(|l| l != "loopback" && l != "network") {
+            bail!("means = \"none\" shapes nothing, so the links must be \"loopback\" or \"network\"");
         }
         let planned = self.protocols.iter().find(|p| registry::is_planned(p));
         match (planned, self.fusion.is_empty()) {

@@ -15,7 +15,19 @@ use super::{
 };
 
 /// Columns that were added after records had been made, and have a default (agreement with [`RunRow`]).
-const LATER: [&str; 2] = ["server", "resumed_inferences"];
+const LATER: [&str; 11] = [
+    "busiest_lane_rounds",
+    "server",
+    "resumed_inferences",
+    "tcp_congestion",
+    "tcp_restarts_after_idle",
+    "tcp_buffer_bytes",
+    "rtt_1kb_seen_p50_us",
+    "duplex_seen_bits_per_s",
+    "fresh_mb_seen_us",
+    "retransmits_seen",
+    "drops_seen",
+];
 
 /// A record folder that is being written. Each row is flushed before `append` returns, so that a run that is killed
 /// loses nothing it had finished.
@@ -104,7 +116,7 @@ impl Recorder {
         let folder = Folder::read(dir)?;
         ensure!(
             folder.experiment == experiment,
-            "{} was begun with another experiment: resume with the same file, or begin a new folder",
+            "{} was begun with another experiment: resume with the same file and --means, or begin a new folder",
             dir.join(EXPERIMENT_TOML).display()
         );
         recorder.known = folder.runs.iter().map(|r| r.run_id.clone()).collect();

@@ -135,6 +135,9 @@ pub(crate) struct RunRow {
     /// Switches of the client from sending to receiving.
     pub(crate) setup_rounds: Option<u64>,
     pub(crate) rounds: Option<u64>,
+    /// Those of the client's connection that had the most: connections work side by side.
+    #[serde(default)]
+    pub(crate) busiest_lane_rounds: Option<u64>,
 
     // Memory.
     pub(crate) client_peak_rss_bytes: Option<u64>,
@@ -159,6 +162,15 @@ pub(crate) struct RunRow {
     pub(crate) rate_set_bits_per_s: Option<u64>,
     pub(crate) rtt_set_us: Option<u64>,
     pub(crate) tcp_slow_start_set: Option<bool>,
+    /// Congestion control of the parties' sockets.
+    #[serde(default)]
+    pub(crate) tcp_congestion: String,
+    /// Whether the system lets connections start slowly again after they were idle.
+    #[serde(default)]
+    pub(crate) tcp_restarts_after_idle: Option<bool>,
+    /// The most that a socket may buffer.
+    #[serde(default)]
+    pub(crate) tcp_buffer_bytes: Option<u64>,
 
     // Link as seen by the probe just before the run.
     pub(crate) rtt_seen_p50_us: Option<u64>,
@@ -167,6 +179,21 @@ pub(crate) struct RunRow {
     pub(crate) up_seen_bits_per_s: Option<u64>,
     /// From the server to the client.
     pub(crate) down_seen_bits_per_s: Option<u64>,
+    /// Of messages of 1 KB.
+    #[serde(default)]
+    pub(crate) rtt_1kb_seen_p50_us: Option<u64>,
+    /// Each way, while both are used.
+    #[serde(default)]
+    pub(crate) duplex_seen_bits_per_s: Option<u64>,
+    /// The first megabyte of a fresh connection, and a byte back.
+    #[serde(default)]
+    pub(crate) fresh_mb_seen_us: Option<u64>,
+    /// TCP segments that the parties' systems sent again, from the probe to the end of the run.
+    #[serde(default)]
+    pub(crate) retransmits_seen: Option<u64>,
+    /// Packets that the link dropped from its set-up to the end of the run.
+    #[serde(default)]
+    pub(crate) drops_seen: Option<u64>,
     pub(crate) link_gate: LinkGate,
 
     // What it takes to run it again.

@@ -8,8 +8,18 @@ use super::compare::figure;
 use super::markdown::{Table, middle, number, spread, thousands};
 use super::paper::{Others, Published, Quantity};
 
-const HEAD: [&str; 9] =
-    ["who", "secure against", "link", "time s", "CPU s", "MiB", "rounds", "peak MiB server / client", "what it is"];
+const HEAD: [&str; 10] = [
+    "who",
+    "secure against",
+    "link",
+    "time s",
+    "link s",
+    "CPU s",
+    "MiB",
+    "rounds",
+    "peak MiB server / client",
+    "what it is",
+];
 
 /// A table for each network that we ran and others did too. Nothing if there is none.
 pub(crate) fn tables(others: &Others, cells: &[Cell<'_>]) -> String {
@@ -46,6 +56,7 @@ fn own(c: &Cell<'_>) -> Vec<String> {
         super::table::adversary(&r.adversary).to_owned(),
         r.link.clone(),
         spread(c.per_query(Metric::Wall), SECOND),
+        c.link_time(Cell::per_query),
         middle(c.per_query(Metric::Cpu), SECOND),
         middle(c.per_query(Metric::Bytes), MIB),
         c.total(Metric::Rounds).map_or_else(|| "–".into(), |s| thousands(s.median.round() as i64)),
@@ -89,6 +100,7 @@ fn rivals(others: &Others, model: &str, t: &mut Table) {
             "semi-honest parties".into(),
             "loopback".into(),
             figure(Quantity::Seconds, SECOND),
+            "–".to_owned(),
             figure(Quantity::CpuSeconds, SECOND),
             figure(Quantity::Bytes, MIB),
             figure(Quantity::Rounds, 1.0),
@@ -109,6 +121,7 @@ fn published(p: &Published, t: &mut Table) {
         dash(),
         if p.link.is_empty() { dash() } else { p.link.clone() },
         place(Quantity::Seconds),
+        dash(),
         place(Quantity::CpuSeconds),
         place(Quantity::Bytes),
         place(Quantity::Rounds),
@@ -178,13 +191,14 @@ mod tests {
     fn ours_rivals_and_papers_stand_in_one_table_in_one_unit() {
         let mut folders = [folder()];
         let text = squeezed(&tables(&real(), &cells(&folders)));
-        let ours = "| **cheetah** | semi-honest parties | lan | 0.101 | 0.0800 | 0.288 | 11 |";
-        let rival = "| SPU 0.9.5 Cheetah | semi-honest parties | loopback | 1.15 | 0.980 | 3.87 | – | 1,136 / 1,087 |";
+        let ours = "| **cheetah** | semi-honest parties | lan | 0.101 | 0.00411 | 0.0800 | 0.288 | 11 |";
+        let rival =
+            "| SPU 0.9.5 Cheetah | semi-honest parties | loopback | 1.15 | – | 0.980 | 3.87 | – | 1,136 / 1,087 |";
         assert!(text.contains("**mnist-cnn4**") && text.contains(ours) && text.contains(rival), "{text}");
         assert!(!text.contains("plain"), "the insecure reference is no rival: {text}");
         folders[0].runs.iter_mut().for_each(|r| r.model = "resnet50".into());
         let text = squeezed(&tables(&real(), &cells(&folders)));
-        assert!(text.contains("| 97.8 | 131 | 1,815 | 1,062 | 2,077 / 975 |"), "{text}");
+        assert!(text.contains("| 97.8 | – | 131 | 1,815 | 1,062 | 2,077 / 975 |"), "{text}");
         assert!(
             text.contains("| Cheetah | – | wan | < 2.5 min | – |") && text.contains("USENIX Security 2022"),
             "{text}"

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use si_netem::Profile;
+
+use super::markdown::middle;
 use crate::record::{Folder, HONEST, LinkGate, Method, RunRow, Status};
 use crate::stats::{Summary, summary};
 
@@ -15,6 +18,9 @@ pub(crate) const SECOND: f64 = 1e9;
 pub(crate) enum Metric {
     /// Barrier to checked answers, in ns.
     Wall,
+    /// What the link takes for the bytes and rounds by arithmetic, in ns, whatever was measured: a reader can price the
+    /// run for another link with it. Empty on a link that is not shaped.
+    LinkTime,
     /// The offline part of it.
     Offline,
     /// CPU time of all parties after set-up, in ns.
@@ -43,6 +49,11 @@ impl Metric {
         let sum = |a: Option<u64>, b: Option<u64>| Some((a? + b?) as f64);
         match self {
             Self::Wall => r.run_wall_ns.map(|x| x as f64),
+            Self::LinkTime => {
+                let rounds = r.busiest_lane_rounds.or(r.rounds)?;
+                let bytes = r.client_sent_bytes? + r.client_recv_bytes?;
+                Some(si_netem::price(rounds, bytes, &link(r)?).as_nanos() as f64)
+            }
             Self::Offline => r.offline_wall_ns.map(|x| x as f64),
             Self::Cpu => sum(r.client_cpu_ns, r.server_cpu_ns),
             Self::Bytes => sum(r.client_sent_bytes, r.server_sent_bytes),
@@ -59,6 +70,20 @@ impl Metric {
         let once = matches!(self, Self::SetupWall | Self::SetupBytes | Self::ServerPeak | Self::ClientPeak);
         Some(if once { raw } else { raw * r.inferences as f64 / r.ran() as f64 })
     }
+}
+
+/// The link that was set, if one was.
+fn link(r: &RunRow) -> Option<Profile> {
+    Some(Profile {
+        name: r.link.clone(),
+        means: r.link_means.parse().ok()?,
+        rate_bits_per_s: r.rate_set_bits_per_s?,
+        rtt_us: r.rtt_set_us?,
+        tcp_slow_start: r.tcp_slow_start_set.unwrap_or(false),
+        tcp_window_bytes: None,
+        tcp_congestion: r.tcp_congestion.clone(),
+        source: String::new(),
+    })
 }
 
 /// All repetitions of one setting.
@@ -98,6 +123,14 @@ impl<'a> Cell<'a> {
 
     pub(crate) fn per_query(&self, metric: Metric) -> Option<Summary> {
         summary(&self.values_per_query(metric))
+    }
+
+    /// The link's time by arithmetic, for a reader; of one query or of all. Rows that do not tell the connections' rounds
+    /// apart give a bound.
+    pub(crate) fn link_time(&self, of: fn(&Self, Metric) -> Option<Summary>) -> String {
+        let bound = self.setting().busiest_lane_rounds.is_none() && self.setting().lanes > 1;
+        let text = middle(of(self, Metric::LinkTime), SECOND);
+        if bound && text != "–" { format!("≤ {text}") } else { text }
     }
 
     /// `batch 8`, or Fusion's plan; and whether the client learns no more than the label.

@@ -40,7 +40,9 @@ fn representatives<'c, 'a>(cells: &'c [Cell<'a>], protocol: &str, model: &str, l
     let mut groups: Vec<Vec<&Cell<'_>>> = Vec::new();
     for c in cells {
         let r = c.setting();
-        if r.protocol == protocol && fits(model, &r.model) && fits(link, &r.link) {
+        // A link's profile stands for all means of making it.
+        let of_profile = r.link.strip_prefix(link).is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("));
+        if r.protocol == protocol && fits(model, &r.model) && (link.is_empty() || of_profile) {
             let same = |g: &&mut Vec<&Cell<'_>>| {
                 let s = g[0].setting();
                 (&s.model, &s.link, &g[0].folder.machine.name) == (&r.model, &r.link, &c.folder.machine.name)

@@ -127,7 +127,7 @@ pub(crate) fn soundness(out: &Path) -> Result<()> {
 /// # Errors
 /// If the folder cannot be read.
 pub(crate) fn totals(dir: &Path) -> Result<String> {
-    let folders = [Folder::read(dir)?];
+    let folders = [named_by_means(Folder::read(dir)?)];
     Ok(format!("{}\n{}", table::headline(&cells(&folders), Detail::Short), cheating::page(&folders)))
 }
 
@@ -154,6 +154,15 @@ fn beside(others: &Others, cells: &[Cell<'_>]) -> String {
     there.map(|(title, table)| format!("{title}\n\n{table}\n")).collect()
 }
 
+/// A link that the kernel made is another link than the model's of the same name: all tables, figures and comparisons
+/// tell them apart, and show which is which.
+fn named_by_means(mut folder: Folder) -> Folder {
+    for r in folder.runs.iter_mut().filter(|r| ["netem", "tun"].contains(&r.link_means.as_str())) {
+        r.link = format!("{} ({})", r.link, r.link_means);
+    }
+    folder
+}
+
 /// The folders that are named, and of each folder of folders the newest of each experiment with the same protocols,
 /// models and links, on the machine that measured last.
 fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
@@ -172,7 +181,7 @@ fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
             if !dir.join(RUNS_CSV).is_file() {
                 continue;
             }
-            let folder = Folder::read(&dir)?;
+            let folder = named_by_means(Folder::read(&dir)?);
             let Some(experiment) = folder.experiment_name() else { continue };
             // An experiment that was narrowed on the command line does not displace the whole one, nor does one of which
             // a part was skipped.
@@ -230,9 +239,11 @@ fn command(args: &ReportArgs) -> String {
 
 /// What a reader must know to read the tables.
 const LEGEND: &str = "**time** barrier released until the client holds checked answers, offline phase included, set-up \
-    excluded: median [fastest..slowest] · **CPU** of all parties · **MiB** sent by all parties, our framing included, TCP/IP \
+    excluded: median [fastest..slowest] · **link s** what bytes and rounds take by \
+    arithmetic, rounds · RTT + bytes / rate, of the busiest connection (≤: of all connections, which work side by side) · **CPU** of all parties · **MiB** sent by all parties, our framing included, TCP/IP \
     excluded · **rounds** the client's · **peak** resident memory of a process · **answers right** compared with the network in the clear, in fixed point · **load** \
-    queries in one batch, or Fusion's plan: R queries, B copies of each, T public samples";
+    queries in one batch, or Fusion's plan: R queries, B copies of each, T public samples · **link** made by the model in the \
+    transport, unless (netem) or (tun) says that the kernel's TCP ran over a shaped interface";
 
 /// The part of the main page: links that papers use, not the development machine's loopback, if there are any.
 fn headline(folders: &[Folder], all: &[Cell<'_>], command: &str) -> String {

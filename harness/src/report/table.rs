@@ -40,7 +40,7 @@ pub(crate) fn headline(cells: &[Cell<'_>], detail: Detail) -> String {
 
 fn totals(cells: &[&Cell<'_>], detail: Detail) -> Table {
     let full = detail == Detail::Full;
-    let mut head = vec!["protocol", "secure against", "model", "link", "load", "time s"];
+    let mut head = vec!["protocol", "secure against", "model", "link", "load", "time s", "link s"];
     head.extend(full.then_some("of which offline s"));
     head.extend(["CPU s", "MiB", "rounds", "peak MiB server / client", "answers right", "runs"]);
     head.extend(full.then_some("method"));
@@ -50,6 +50,7 @@ fn totals(cells: &[&Cell<'_>], detail: Detail) -> Table {
         let mut row =
             vec![r.protocol.clone(), adversary(&r.adversary).to_owned(), r.model.clone(), r.link.clone(), c.load()];
         row.push(spread(c.total(Metric::Wall), SECOND));
+        row.push(c.link_time(Cell::total));
         row.extend(full.then(|| middle(c.total(Metric::Offline), SECOND)));
         row.push(middle(c.total(Metric::Cpu), SECOND));
         row.push(middle(c.total(Metric::Bytes), MIB));
@@ -98,6 +99,7 @@ pub(crate) fn amortised(cells: &[Cell<'_>]) -> String {
         "inferences a query",
         "log2 Pr[cheat]",
         "time s",
+        "link s",
         "CPU s",
         "MiB",
         "rounds of all",
@@ -114,6 +116,7 @@ pub(crate) fn amortised(cells: &[Cell<'_>]) -> String {
             number(r.inferences as f64 / r.queries.max(1) as f64),
             soundness(r).map_or_else(|| "–".into(), |b| format!("{b:.2}")),
             spread(c.per_query(Metric::Wall), SECOND),
+            c.link_time(Cell::per_query),
             spread(c.per_query(Metric::Cpu), SECOND),
             middle(c.per_query(Metric::Bytes), MIB),
             c.total(Metric::Rounds).map_or_else(|| "–".into(), |s| thousands(s.median.round() as i64)),
@@ -248,7 +251,7 @@ mod tests {
     fn the_headline_keeps_measured_and_composed_apart_and_names_failures() {
         let folders = folders();
         let text = squeezed(&headline(&cells(&folders), Detail::Full));
-        let row = "| cheetah | semi-honest parties | mnist-cnn4 | wan | batch 1 | 0.102 [0.101..0.103] | 0 | 0.0800 | 0.288 | 11 | 40 / 30 | 3 | 3 ok | measured |";
+        let row = "| cheetah | semi-honest parties | mnist-cnn4 | wan | batch 1 | 0.102 [0.101..0.103] | 0.446 | 0 | 0.0800 | 0.288 | 11 | 40 / 30 | 3 | 3 ok | measured |";
         assert!(text.contains(row), "{text}");
         let (measured, composed) = text.split_once("Composed:").unwrap();
         assert!(!measured.contains("fusion") && composed.contains("composed (32 of 2,660)"), "{text}");
@@ -256,7 +259,7 @@ mod tests {
         assert!(text.contains("| 1 abort |"), "{text}");
         let short = squeezed(&headline(&cells(&folders), Detail::Short));
         assert!(
-            short.contains("| batch 1 | 0.102 [0.101..0.103] | 0.0800 | 0.288 | 11 | 40 / 30 | 3 | 3 ok |"),
+            short.contains("| batch 1 | 0.102 [0.101..0.103] | 0.446 | 0.0800 | 0.288 | 11 | 40 / 30 | 3 | 3 ok |"),
             "{short}"
         );
     }

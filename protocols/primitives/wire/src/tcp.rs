@@ -31,11 +31,19 @@ impl TcpTransport {
     /// # Errors
     /// If the peer never listens, or the system refuses.
     pub fn connect(peer: &str, address: SocketAddr, timeout: Duration) -> Result<Self> {
+        Self::new(peer, Self::dial(peer, address, timeout)?, timeout)
+    }
+
+    /// As [`Self::connect`], without a transport around the socket.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn dial(peer: &str, address: SocketAddr, timeout: Duration) -> Result<TcpStream> {
         let start = Instant::now();
         loop {
             let left = timeout.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
             match TcpStream::connect_timeout(&address, left) {
-                Ok(stream) => return Self::new(peer, stream, timeout),
+                Ok(stream) => return Ok(stream),
                 Err(source) if start.elapsed() >= timeout => {
                     let what = format!(
                         "{peer} does not answer at {address} after {} s (is it running, and does it listen there?)",
@@ -109,6 +117,12 @@ impl TcpTransport {
         self.stream.set_write_timeout(Some(timeout)).map_err(io)?;
         self.timeout = timeout;
         Ok(())
+    }
+
+    /// The socket, to set and read its options.
+    #[must_use]
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
     }
 
     fn broken(&self) -> Error {
