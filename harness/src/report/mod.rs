@@ -240,7 +240,8 @@ fn command(args: &ReportArgs) -> String {
 /// What a reader must know to read the tables.
 const LEGEND: &str = "**time** barrier released until the client holds checked answers, offline phase included, set-up \
     excluded: median [fastest..slowest] · **link s** what bytes and rounds take by \
-    arithmetic, rounds · RTT + bytes / rate, of the busiest connection (≤: of all connections, which work side by side) · **CPU** of all parties · **MiB** sent by all parties, our framing included, TCP/IP \
+    arithmetic, rounds · RTT + bytes / rate, of the busiest connection: an upper bound, for a round in which both parties send \
+    at once takes half (≤: of all connections, which work side by side) · **CPU** of all parties · **MiB** sent by all parties, our framing included, TCP/IP \
     excluded · **rounds** the client's · **peak** resident memory of a process · **answers right** compared with the network in the clear, in fixed point · **load** \
     queries in one batch, or Fusion's plan: R queries, B copies of each, T public samples · **link** made by the model in the \
     transport, unless (netem) or (tun) says that the kernel's TCP ran over a shaped interface";
