@@ -16,6 +16,10 @@ pub(crate) const RUSTC: &str = env!("SI_RUSTC");
 /// `release, opt-level 3` and the like.
 pub(crate) const PROFILE: &str = env!("SI_PROFILE");
 
+/// Has the GNU C library ask for huge pages behind a party's large buffers, where the kernel leaves that to programs: what OT
+/// extension reads at random positions, and transformed weights, are megabytes. A value in the environment is kept.
+pub(crate) const HUGE_PAGES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
+
 /// The commit without the mark of a dirty tree, and the mark.
 pub(crate) fn commit() -> (&'static str, bool) {
     COMMIT.strip_suffix("-dirty").map_or((COMMIT, false), |c| (c, true))
@@ -36,8 +40,9 @@ pub(crate) fn describe() -> Machine {
         cpu_features: features(),
         rustc: RUSTC.to_owned(),
         notes: format!(
-            "{}; build {PROFILE} for {} with {}; load average at the start {}",
+            "{}; {}; build {PROFILE} for {} with {}; load average at the start {}",
             governor(),
+            huge_pages(),
             env!("SI_TARGET"),
             env!("SI_TARGET_FEATURES"),
             load_avg_milli().map_or("unknown".to_owned(), |l| format!("{}.{:03}", l / 1000, l % 1000))
@@ -112,6 +117,15 @@ fn features() -> String {
 fn governor() -> String {
     read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
         .map_or("frequency governor unknown".to_owned(), |g| format!("frequency governor {g}"))
+}
+
+/// Whether large buffers lie in huge pages, for that moves times too.
+fn huge_pages() -> String {
+    let (name, ours) = HUGE_PAGES;
+    let asked = std::env::var(name).unwrap_or_else(|_| ours.to_owned());
+    let setting = read("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    let chosen = setting.split(['[', ']']).nth(1).unwrap_or("unknown");
+    format!("transparent huge pages: {chosen}, parties run with {name}={asked}")
 }
 
 /// A short name of letters, digits and dashes: of `SI_MACHINE` if set, else of the processor and the number of cores.

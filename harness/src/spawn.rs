@@ -276,6 +276,10 @@ fn start(role: Role, job: &Path, args: &[String], tell: &Sender<(Role, News)>) -
     let mut command = Command::new(&program);
     command.arg("party").arg("--job").arg(job).arg("--role").arg(role.to_string()).args(args);
     command.env("RAYON_NUM_THREADS", THREADS.to_string());
+    let (name, value) = crate::machine::HUGE_PAGES;
+    if std::env::var_os(name).is_none() {
+        command.env(name, value);
+    }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Ctrl-C is for the orchestrator alone, which then ends the parties in order.
     #[cfg(unix)]

@@ -105,17 +105,27 @@ fn layers(c: &mut Criterion<CpuTime>) {
     }
 }
 
-/// 64 products and 8 answers, which stay in the second cache; and 64 weight polynomials of a 3x3 kernel.
+/// 64 products and 8 answers, which stay in the second cache; and 64 weight polynomials of a 3x3 kernel and of 1x1 kernels.
 fn products(c: &mut Criterion<CpuTime>) {
     let params = Params::for_ring(37).unwrap();
     let mut group = c.benchmark_group("rlwe");
-    let mut products = Products::new(&params, 8, 8);
-    group.bench_function("mac/products=64,answers=8", |b| b.iter(|| products.run()));
-    let window = Window { filters: 1, channels: 1, images: 1, out_rows: 56, out_cols: 56 };
-    let plan = LinearPlan::with_window(&params, &conv(8, 56, 8, 3, 1, 1), window).unwrap();
-    assert_eq!(plan.cost().weight_polys, 64);
-    let plain = weights(plan.weight_len());
-    group.bench_function("encode_weights/polys=64", |b| b.iter(|| plan.encode_weights(black_box(&plain)).unwrap()));
+    for step in [1, 4, 16] {
+        let mut products = Products::new(&params, step, 8, 8);
+        group.bench_function(format!("mac/products=64,answers=8,step={step}"), |b| b.iter(|| products.run()));
+    }
+    let window = |filters, channels, hw| Window { filters, channels, images: 1, out_rows: hw, out_cols: hw, align: 1 };
+    for (name, layer, window) in [
+        ("3x3@56", conv(8, 56, 8, 3, 1, 1), window(1, 1, 56)),
+        ("1x1@14", conv(40, 14, 32, 1, 1, 0), window(4, 5, 14)),
+        ("1x1@28", conv(8, 28, 40, 1, 1, 0), window(5, 1, 28)),
+    ] {
+        let plan = LinearPlan::with_window(&params, &layer, window).unwrap();
+        assert_eq!(plan.cost().weight_polys, 64);
+        let plain = weights(plan.weight_len());
+        group.bench_function(format!("encode_weights/polys=64,{name}"), |b| {
+            b.iter(|| plan.encode_weights(black_box(&plain)).unwrap());
+        });
+    }
     group.finish();
 }
 

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::mac::{ANSWERS, Weights};
+use crate::mac::Weights;
 use crate::plan::LinearPlan;
-use crate::weights::{ChunkPlace, EncodedWeights, SPAN};
+use crate::weights::{ChunkPlace, EncodedWeights};
 
 /// A layer whose deferred weights are to be transformed ahead.
 pub struct LayerAhead {
@@ -21,7 +21,7 @@ pub struct LayerAhead {
 /// A thread that transforms the weights of layers in the order of their use, within a bound of memory.
 ///
 /// Whoever answers takes what is ready, waits for what is in the making, and transforms itself what the thread has not begun,
-/// so the thread is never waited for longer than one chunk takes (64 polynomials). An answer does not depend on who
+/// so the thread is never waited for longer than one chunk takes (64 polynomials, up to 512 short ones). An answer does not depend on who
 /// transformed the weights. If layers are used in another order, the thread ends and everything is transformed at its use.
 ///
 /// Dropping it ends the thread after the chunk at hand.
@@ -109,7 +109,7 @@ impl Shared {
             drop(state);
 
             let LayerAhead { plan, weights, .. } = &self.layers[index];
-            let mut chunk = memory.unwrap_or_else(|| Weights::new(plan.params(), 0, 0));
+            let mut chunk = memory.unwrap_or_else(|| Weights::new(plan.params(), 1, 0, 0));
             plan.transform_chunk(weights, place, &mut chunk);
 
             let mut state = self.lock();
@@ -134,13 +134,12 @@ impl Drop for StopOnPanic<'_> {
 }
 
 impl WeightsAhead {
-    /// Starts the thread; at most `most_bytes` of transformed weights wait for their use (and two chunks of 4 MiB).
+    /// Starts the thread; at most `most_bytes` of transformed weights wait for their use (and two chunks of 4 or 16 MiB each).
     ///
     /// # Errors
     /// If the system has no thread to give.
     pub fn spawn(layers: Vec<LayerAhead>, most_bytes: usize) -> std::io::Result<Self> {
-        let bytes = |p: &crate::Params| ANSWERS * SPAN * p.n() * p.primes() * size_of::<u64>();
-        let chunk_bytes = layers.iter().map(|l| bytes(l.plan.params())).max().unwrap_or(1);
+        let chunk_bytes = layers.iter().map(|l| l.plan.chunk_bytes(l.together)).max().unwrap_or(1);
         let most_ready = (most_bytes / chunk_bytes).max(1);
         let shared = Arc::new(Shared { layers, most_ready, state: Mutex::default(), changed: Condvar::new() });
         let thread = std::thread::Builder::new().name("weights-ahead".to_owned()).spawn({
@@ -231,7 +230,7 @@ mod tests {
         let (mut taken, mut right) = (0, true);
         for place in layer.plan.chunk_places(layer.together) {
             let Some(chunk) = ahead.take(&layer.weights, place) else { continue };
-            let mut expected = Weights::new(layer.plan.params(), 0, 0);
+            let mut expected = Weights::new(layer.plan.params(), 1, 0, 0);
             layer.plan.transform_chunk(&layer.weights, place, &mut expected);
             right &= chunk == expected;
             taken += 1;

@@ -4,6 +4,9 @@
 //! per 16 products. Operands are stored in the order in which the loop reads them: positions in blocks, within a block the
 //! ciphertexts (a then b) or the weights (answer by answer, ciphertext by ciphertext). A block of ciphertexts stays in the
 //! first cache while the weights of up to [`ANSWERS`] answers stream past it.
+//!
+//! A weight polynomial in X^s (1x1 kernels on tiles of even size, plaintexts of periodic slots) has the same value at s roots in
+//! a row. Each is stored once: a block of it is [`LANES`] / s words, or one.
 
 use crate::modulus::Modulus;
 use crate::params::Params;
@@ -31,12 +34,19 @@ pub(crate) struct Ciphertexts {
     count: usize,
 }
 
-/// Weight polynomials of up to [`ANSWERS`] answers at the roots, blocked: `[prime][block][answer][ciphertext][lane]`.
+/// Weight polynomials of up to [`ANSWERS`] answers at the roots, blocked: `[prime][block][answer][ciphertext][word]`.
 #[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Weights {
     words: Vec<u64>,
     answers: usize,
     count: usize,
+    /// Words of a block of one polynomial.
+    width: usize,
+}
+
+/// Words of a block of a polynomial in X^`step`, `step` a power of two.
+pub(crate) fn width(step: usize) -> usize {
+    (LANES / step).max(1)
 }
 
 /// The two halves of an answer at the roots.
@@ -45,14 +55,31 @@ pub(crate) struct Sum {
     pub(crate) b: Poly<Values>,
 }
 
-/// Stores polynomials in neighbouring slots.
-fn store(params: &Params, polys: &[&Poly<Values>], words: &mut [u64], slot: usize, slots: usize) {
+/// Stores polynomials in neighbouring slots of `width` words. Each is given by its distinct values, one row for each prime.
+fn store(params: &Params, polys: &[&[u64]], words: &mut [u64], slot: usize, slots: usize, width: usize) {
+    // Copies of a length that the compiler knows: a call for each would cost more than the copy.
+    match width {
+        1 => store_blocks::<1>(params, polys, words, slot, slots),
+        2 => store_blocks::<2>(params, polys, words, slot, slots),
+        4 => store_blocks::<4>(params, polys, words, slot, slots),
+        8 => store_blocks::<8>(params, polys, words, slot, slots),
+        16 => store_blocks::<16>(params, polys, words, slot, slots),
+        LANES => store_blocks::<LANES>(params, polys, words, slot, slots),
+        _ => unreachable!("{width} words do not divide a block of {LANES}"),
+    }
+}
+
+fn store_blocks<const WIDTH: usize>(params: &Params, polys: &[&[u64]], words: &mut [u64], slot: usize, slots: usize) {
     let blocks = params.n() / LANES;
-    for (i, words) in words.chunks_exact_mut(blocks * slots * LANES).enumerate() {
-        for (block, words) in words.chunks_exact_mut(slots * LANES).enumerate() {
-            let words = &mut words[slot * LANES..(slot + polys.len()) * LANES];
-            for (to, poly) in words.chunks_exact_mut(LANES).zip(polys) {
-                to.copy_from_slice(&poly.row(params, i)[block * LANES..(block + 1) * LANES]);
+    for (i, words) in words.chunks_exact_mut(blocks * slots * WIDTH).enumerate() {
+        for (block, words) in words.chunks_exact_mut(slots * WIDTH).enumerate() {
+            let (places, _) = words[slot * WIDTH..(slot + polys.len()) * WIDTH].as_chunks_mut::<WIDTH>();
+            for (to, poly) in places.iter_mut().zip(polys) {
+                let len = poly.len() / params.primes();
+                let from = i * len + block * len / blocks;
+                if let Some(values) = poly[from..].first_chunk() {
+                    *to = *values;
+                }
             }
         }
     }
@@ -64,7 +91,7 @@ impl Ciphertexts {
     }
 
     pub(crate) fn set(&mut self, params: &Params, index: usize, a: &Poly<Values>, b: &Poly<Values>) {
-        store(params, &[a, b], &mut self.words, 2 * index, 2 * self.count);
+        store(params, &[a.words(), b.words()], &mut self.words, 2 * index, 2 * self.count, LANES);
     }
 
     /// Number of ciphertexts.
@@ -81,14 +108,18 @@ impl Ciphertexts {
 }
 
 impl Weights {
-    pub(crate) fn new(params: &Params, answers: usize, count: usize) -> Self {
-        Self { words: vec![0; params.primes() * params.n() * answers * count], answers, count }
+    /// Room for polynomials in X^`step`, `step` a power of two.
+    pub(crate) fn new(params: &Params, step: usize, answers: usize, count: usize) -> Self {
+        let mut weights = Self { words: Vec::new(), answers, count, width: 0 };
+        weights.resize(params, step, answers, count);
+        weights
     }
 
-    /// The weights of one answer for ciphertexts `first` and following.
-    pub(crate) fn set(&mut self, params: &Params, answer: usize, first: usize, weights: &[&Poly<Values>]) {
+    /// The weights of one answer for ciphertexts `first` and following: the distinct values of each, N / step for each prime.
+    pub(crate) fn set(&mut self, params: &Params, answer: usize, first: usize, weights: &[&[u64]]) {
         assert!(answer < self.answers && first + weights.len() <= self.count, "no such weights");
-        store(params, weights, &mut self.words, answer * self.count + first, self.answers * self.count);
+        let slot = answer * self.count + first;
+        store(params, weights, &mut self.words, slot, self.answers * self.count, self.width);
     }
 
     /// Number of ciphertexts.
@@ -108,9 +139,10 @@ impl Weights {
     }
 
     /// Makes room for other numbers of answers and ciphertexts; every weight must be set again.
-    pub(crate) fn resize(&mut self, params: &Params, answers: usize, count: usize) {
-        self.words.resize(params.primes() * params.n() * answers * count, 0);
-        (self.answers, self.count) = (answers, count);
+    pub(crate) fn resize(&mut self, params: &Params, step: usize, answers: usize, count: usize) {
+        let width = width(step);
+        self.words.resize(params.primes() * params.n() / LANES * width * answers * count, 0);
+        (self.answers, self.count, self.width) = (answers, count, width);
     }
 }
 
@@ -121,7 +153,7 @@ impl Weights {
 pub(crate) fn multiply(params: &Params, weights: &Weights, parts: &mut [(&Ciphertexts, Vec<Sum>)], add: bool) {
     let (n, count, answers) = (params.n(), weights.count, weights.answers);
     assert!(parts.iter().all(|(ct, sums)| ct.count == count && sums.len() == answers), "operands of different layers");
-    let (ct_len, w_len) = (2 * count * LANES, answers * count * LANES);
+    let (ct_len, w_len) = (2 * count * LANES, answers * count * weights.width);
     let mut out = vec![0; 2 * answers * LANES];
     for (i, limb) in params.limbs().iter().enumerate() {
         for block in 0..n / LANES {
@@ -129,7 +161,7 @@ pub(crate) fn multiply(params: &Params, weights: &Weights, parts: &mut [(&Cipher
             let w = &weights.words[place * w_len..(place + 1) * w_len];
             for (ct, sums) in parts.iter_mut() {
                 let ct = &ct.words[place * ct_len..(place + 1) * ct_len];
-                block_of_sums(params.kernel(), limb.modulus, ct, w, &mut out);
+                block_of_sums(params.kernel(), limb.modulus, weights.width, ct, w, &mut out);
                 for (sum, out) in sums.iter_mut().zip(out.chunks_exact(2 * LANES)) {
                     let at = block * LANES..(block + 1) * LANES;
                     for (half, out) in [&mut sum.a, &mut sum.b].into_iter().zip(out.chunks_exact(LANES)) {
@@ -146,36 +178,22 @@ pub(crate) fn multiply(params: &Params, weights: &Weights, parts: &mut [(&Cipher
     }
 }
 
-/// One block: `ct` is `[ciphertext][a, b][lane]`, `w` `[answer][ciphertext][lane]`, `out` `[answer][a, b][lane]`.
-fn block_of_sums(kernel: Kernel, modulus: Modulus, ct: &[u64], w: &[u64], out: &mut [u64]) {
+/// One block: `ct` is `[ciphertext][a, b][lane]`, `w` `[answer][ciphertext][word]` with `width` words for the lanes, each for
+/// as many in a row, `out` `[answer][a, b][lane]`.
+pub(crate) fn block_of_sums(kernel: Kernel, modulus: Modulus, width: usize, ct: &[u64], w: &[u64], out: &mut [u64]) {
     #[cfg(target_arch = "x86_64")]
     if kernel == Kernel::Avx512 {
-        return ifma::block_of_sums(modulus, ct, w, out);
+        return ifma::block_of_sums(modulus, width, ct, w, out);
     }
     let _ = kernel;
-    sums_scalar::<LANES>(modulus, ct, w, out);
-}
-
-/// As [`block_of_sums`] with one word for each weight, the same in all lanes: `w` is `[answer][ciphertext]`.
-pub(crate) fn block_of_constant_sums(kernel: Kernel, modulus: Modulus, ct: &[u64], w: &[u64], out: &mut [u64]) {
-    #[cfg(target_arch = "x86_64")]
-    if kernel == Kernel::Avx512 {
-        return ifma::block_of_constant_sums(modulus, ct, w, out);
-    }
-    let _ = kernel;
-    sums_scalar::<1>(modulus, ct, w, out);
-}
-
-/// Weights of `WIDTH` words, [`LANES`] or 1.
-fn sums_scalar<const WIDTH: usize>(modulus: Modulus, ct: &[u64], w: &[u64], out: &mut [u64]) {
-    let count = ct.len() / (2 * LANES);
-    for (out, w) in out.chunks_exact_mut(2 * LANES).zip(w.chunks_exact(count * WIDTH)) {
+    let (count, repeats) = (ct.len() / (2 * LANES), LANES / width);
+    for (out, w) in out.chunks_exact_mut(2 * LANES).zip(w.chunks_exact(count * width)) {
         let mut wide = [0u128; 2 * LANES];
         // 2^28 products of two 50-bit residues fit 128 bits.
-        for (ct, w) in ct.chunks_exact(2 * LANES).zip(w.chunks_exact(WIDTH)) {
+        for (ct, w) in ct.chunks_exact(2 * LANES).zip(w.chunks_exact(width)) {
             for (half, ct) in wide.chunks_exact_mut(LANES).zip(ct.chunks_exact(LANES)) {
                 for (i, (sum, &x)) in half.iter_mut().zip(ct).enumerate() {
-                    *sum += u128::from(x) * u128::from(w[i % WIDTH]);
+                    *sum += u128::from(x) * u128::from(w[i / repeats]);
                 }
             }
         }
@@ -195,15 +213,17 @@ pub struct Products {
 }
 
 impl Products {
-    /// `answers * count` products of arbitrary numbers.
+    /// `answers * count` products of arbitrary numbers; weights are polynomials in X^`step`.
     #[must_use]
-    pub fn new(params: &Params, answers: usize, count: usize) -> Self {
+    pub fn new(params: &Params, step: usize, answers: usize, count: usize) -> Self {
         let mut prg = Prg::new(&[0; 32], 0);
         let poly = Poly::uniform(params, &mut prg);
-        let (mut ciphertexts, mut weights) = (Ciphertexts::new(params, count), Weights::new(params, answers, count));
+        let short = &poly.words()[..params.primes() * params.n() / step];
+        let (mut ciphertexts, mut weights) =
+            (Ciphertexts::new(params, count), Weights::new(params, step, answers, count));
         for j in 0..count {
             ciphertexts.set(params, j, &poly, &poly);
-            (0..answers).for_each(|m| weights.set(params, m, j, &[&poly]));
+            (0..answers).for_each(|m| weights.set(params, m, j, &[short]));
         }
         Self { params: params.clone(), ciphertexts, weights, sums: Vec::new() }
     }
@@ -226,20 +246,30 @@ mod tests {
     #[test]
     fn vector_and_scalar_kernels_agree_with_single_products() {
         let t = PlainModulus::PowerOfTwo { bits: 16 };
+        let cases = [(1, 1, 1), (3, 2, 1), (2, 17, 1), (1, 33, 1), (2, 17, 2), (2, 5, 4), (1, 17, 8), (3, 2, 16)];
         for chain in [PrimeChain::Bits50(2), PrimeChain::Bits36(3)] {
-            for (answers, count) in [(1, 1), (3, 2), (2, 17), (1, 33)] {
+            for (answers, count, step) in cases.into_iter().chain([(2, 17, 32), (1, 3, 64), (2, 2, 256)]) {
                 let both = [false, true].map(|scalar| {
                     let params = Params::with_kernels(4096, chain, t, scalar).unwrap();
                     let mut prg = Prg::new(&[4; 32], count as u64);
                     let cts: Vec<[Poly<Values>; 2]> =
                         (0..count).map(|_| [(); 2].map(|()| Poly::uniform(&params, &mut prg))).collect();
-                    let (mut ct, mut w) = (Ciphertexts::new(&params, count), Weights::new(&params, answers, count));
+                    let (mut ct, mut w) =
+                        (Ciphertexts::new(&params, count), Weights::new(&params, step, answers, count));
                     let mut expected = vec![[Poly::<Values>::zero(&params), Poly::zero(&params)]; answers];
                     for (j, [a, b]) in cts.iter().enumerate() {
                         ct.set(&params, j, a, b);
                         for (m, expected) in expected.iter_mut().enumerate() {
-                            let weight = Poly::uniform(&params, &mut prg);
-                            w.set(&params, m, j, &[&weight]);
+                            // Its first values, and the polynomial that has each of them `step` times.
+                            let uniform = Poly::uniform(&params, &mut prg);
+                            let mut weight = Poly::<Values>::zero(&params);
+                            let mut short = Vec::new();
+                            for (row, from) in weight.rows_mut(&params).zip(uniform.rows(&params)) {
+                                let from = &from[..params.n() / step];
+                                short.extend_from_slice(from);
+                                row.chunks_exact_mut(step).zip(from).for_each(|(row, &x)| row.fill(x));
+                            }
+                            w.set(&params, m, j, &[&short]);
                             expected[0].mul_accumulate(&params, a, &weight);
                             expected[1].mul_accumulate(&params, b, &weight);
                         }
@@ -250,7 +280,10 @@ mod tests {
                     let [(_, sums), (_, again)] = parts;
                     assert!(sums.iter().zip(&again).all(|(x, y)| x.a.rows(&params).eq(y.a.rows(&params))));
                     for (sum, [a, b]) in sums.iter().zip(&expected) {
-                        assert!(sum.a.rows(&params).eq(a.rows(&params)), "{answers} x {count} scalar {scalar}");
+                        assert!(
+                            sum.a.rows(&params).eq(a.rows(&params)),
+                            "{answers} x {count}, {step}, scalar {scalar}"
+                        );
                         assert!(sum.b.rows(&params).eq(b.rows(&params)));
                     }
                     sums.iter()

@@ -10,19 +10,22 @@ use crate::modulus::Modulus;
 const RUN: usize = 16;
 
 /// As [`super::block_of_sums`]; only where the processor has the instructions, which [`crate::vector::Kernel::choose`] checks.
-pub(super) fn block_of_sums(modulus: Modulus, ct: &[u64], w: &[u64], out: &mut [u64]) {
+pub(super) fn block_of_sums(modulus: Modulus, width: usize, ct: &[u64], w: &[u64], out: &mut [u64]) {
     let (count, answers) = (ct.len() / (2 * LANES), out.len() / (2 * LANES));
-    assert!(ct.len() == count * 2 * LANES && out.len() == answers * 2 * LANES && w.len() == answers * count * LANES);
+    assert!(ct.len() == count * 2 * LANES && out.len() == answers * 2 * LANES && w.len() == answers * count * width);
+    let p = modulus.value();
     // SAFETY: the kernel was chosen because the features are there, and the assertion is the contract.
-    unsafe { sums_ifma::<LANES>(modulus.value(), count, ct, w, out) };
-}
-
-/// As [`super::block_of_constant_sums`], under the same condition.
-pub(super) fn block_of_constant_sums(modulus: Modulus, ct: &[u64], w: &[u64], out: &mut [u64]) {
-    let (count, answers) = (ct.len() / (2 * LANES), out.len() / (2 * LANES));
-    assert!(ct.len() == count * 2 * LANES && out.len() == answers * 2 * LANES && w.len() == answers * count);
-    // SAFETY: the kernel was chosen because the features are there, and the assertion is the contract.
-    unsafe { sums_ifma::<1>(modulus.value(), count, ct, w, out) };
+    unsafe {
+        match width {
+            1 => sums_ifma::<1>(p, count, ct, w, out),
+            2 => sums_ifma::<2>(p, count, ct, w, out),
+            4 => sums_ifma::<4>(p, count, ct, w, out),
+            8 => sums_ifma::<8>(p, count, ct, w, out),
+            16 => sums_ifma::<16>(p, count, ct, w, out),
+            LANES => sums_ifma::<LANES>(p, count, ct, w, out),
+            _ => unreachable!("{width} words do not divide a block of {LANES}"),
+        }
+    }
 }
 
 /// Registers per half of a block.
@@ -82,11 +85,33 @@ impl Reducer {
     }
 }
 
-/// Weights of `WIDTH` words: one for each lane, or one for all.
+/// Register `i` of a block of `WIDTH` words, each for `LANES / WIDTH` lanes.
+///
+/// # Safety
+/// AVX-512 F is there; `WIDTH` is a power of two up to `LANES`, and `w` points to as many words; `i < REGISTERS`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn spread<const WIDTH: usize>(w: *const u64, i: usize) -> __m512i {
+    // SAFETY: words i * WIDTH / REGISTERS and the next ones for 8 lanes lie within the block.
+    unsafe {
+        let w = w.add(i * WIDTH / REGISTERS);
+        match WIDTH {
+            LANES => _mm512_loadu_si512(w.cast()),
+            16 => {
+                let pairs = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
+                _mm512_permutexvar_epi64(pairs, _mm512_castsi256_si512(_mm256_loadu_si256(w.cast())))
+            }
+            8 => _mm512_mask_set1_epi64(_mm512_set1_epi64(*w as i64), 0xF0, *w.add(1) as i64),
+            _ => _mm512_set1_epi64(*w as i64),
+        }
+    }
+}
+
+/// Weights of `WIDTH` words, each for `LANES / WIDTH` lanes.
 ///
 /// # Safety
 /// AVX-512 F and IFMA are there; `ct` has `2 * count * LANES` words, `w` has `count * WIDTH` words for every `2 * LANES` of
-/// `out`; `WIDTH` is `LANES` or 1.
+/// `out`; `WIDTH` is a power of two up to `LANES`.
 #[target_feature(enable = "avx512f,avx512ifma")]
 unsafe fn sums_ifma<const WIDTH: usize>(p: u64, count: usize, ct: &[u64], w: &[u64], out: &mut [u64]) {
     let reducer = Reducer::new(p);
@@ -105,10 +130,7 @@ unsafe fn sums_ifma<const WIDTH: usize>(p: u64, count: usize, ct: &[u64], w: &[u
                 // `count` ciphertexts: the lengths of the slices.
                 unsafe {
                     for i in 0..REGISTERS {
-                        let weight = match WIDTH {
-                            1 => _mm512_set1_epi64(*w as i64),
-                            _ => _mm512_loadu_si512(w.add(8 * i).cast()),
-                        };
+                        let weight = spread::<WIDTH>(w, i);
                         for half in 0..2 {
                             let x = _mm512_loadu_si512(ct.add(LANES * half + 8 * i).cast());
                             low[half][i] = _mm512_madd52lo_epu64(low[half][i], x, weight);

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::layer::Layer;
     use crate::params::Params;
-    use crate::plan::CostWeights;
+    use crate::plan::{CostWeights, Window};
     use proptest::prelude::*;
 
     /// The packing alone, over the integers: place, multiply modulo X^N + 1, extract.
@@ -252,6 +252,20 @@ mod tests {
             let input: Vec<u64> = (0..plan.input_len() as u64).map(|i| 1 + i * i * 7 % 1009).collect();
             let weights: Vec<i64> = (0..plan.weight_len() as i64).map(|i| i * i * 5 % 201 - 100).collect();
             prop_assert_eq!(by_packing(&plan, &input, &weights), schoolbook(&layer, &input, &weights), "{:?}", plan);
+        }
+    }
+
+    #[test]
+    fn aligned_channels_are_right() {
+        let params = Params::for_ring(37).unwrap();
+        let layer = Layer { in_hw: [7; 2], kernel: [1; 2], ..Layer::fully_connected(2, 11, 9) };
+        for (align, step) in [(1, 1), (2, 2), (4, 4), (8, 8), (16, 64), (1024, 256)] {
+            let window = Window { filters: 3, channels: 1, images: 1, out_rows: 7, out_cols: 7, align };
+            let plan = LinearPlan::with_window(&params, &layer, window).unwrap();
+            assert_eq!(plan.weight_step(), step);
+            let input: Vec<u64> = (0..plan.input_len() as u64).map(|i| 1 + i * i * 7 % 1009).collect();
+            let weights: Vec<i64> = (0..plan.weight_len() as i64).map(|i| i * i * 5 % 201 - 100).collect();
+            assert_eq!(by_packing(&plan, &input, &weights), schoolbook(&layer, &input, &weights), "{plan:?}");
         }
     }
 

@@ -10,9 +10,9 @@ use crate::{Error, Result};
 /// What the choice of a window weighs against each other. *Agreement*: both parties must use the same numbers, since both
 /// compute the window. Times are of kernels with AVX-512.
 ///
-/// The default stands for 400 Mbit/s, between a LAN (3 Gbit/s) and a WAN, whatever the link: CPU time is spent once for both
-/// and hardly differs between windows (ResNet50: 6.2-7.3 s for anything from 500 down to 200 Mbit/s), while weighing bytes
-/// as on a LAN costs more than half as much traffic again (786 MiB instead of 461), and no less CPU.
+/// The default stands for 400 Mbit/s, between a LAN (3 Gbit/s) and a WAN, whatever the link: ResNet50 takes 440 MiB and 8.1
+/// CPU seconds with it, 507 MiB and 7.5 s if bytes are weighed as on the LAN, 434 MiB and 8.4 s at 100 Mbit/s (the machine
+/// busy: `cheetah/examples/linear_layers`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CostWeights {
     /// Picoseconds to transfer a byte.
@@ -36,7 +36,7 @@ impl CostWeights {
             ps_per_byte: 8_000_000_000_000 / bits_per_second,
             ns_per_ciphertext: 60_000,
             ns_per_product: 3_500,
-            ns_per_weight: 11_000,
+            ns_per_weight: 15_000,
             ns_per_answer: 80_000,
         }
     }
@@ -61,7 +61,13 @@ pub struct Window {
     pub out_rows: usize,
     /// Output columns of one tile.
     pub out_cols: usize,
+    /// Channels begin at multiples of it, a power of two; the coefficients in between are zero. It makes the weights of 1x1
+    /// kernels polynomials in X^align, which are cheaper to transform and to read, for some room.
+    pub align: usize,
 }
+
+/// Values of [`Window::align`] worth trying for 1x1 kernels.
+const ALIGNMENTS: [usize; 4] = [1, 4, 8, 32];
 
 /// What a plan costs over the whole batch, exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,8 +142,9 @@ impl LinearPlan {
             for out_cols in pieces(axes[1].outputs) {
                 let whole = out_rows == axes[0].outputs && out_cols == axes[1].outputs;
                 let groups = if whole { pieces(layer.batch) } else { vec![1] };
-                for images in groups {
-                    let mut window = Window { filters: 1, channels: 1, images, out_rows, out_cols };
+                let alignments = if axes.iter().all(|a| a.taps == 1) { &ALIGNMENTS[..] } else { &[1] };
+                for (images, &align) in groups.into_iter().flat_map(|g| alignments.iter().map(move |a| (g, a))) {
+                    let mut window = Window { filters: 1, channels: 1, images, out_rows, out_cols, align };
                     let pitch = pitch(&axes, &window);
                     // (filters * channels - 1) * pitch + span <= N, see `packing`.
                     let Some(room) = params.n().checked_sub(pitch.span) else { continue };
@@ -179,7 +186,8 @@ impl LinearPlan {
             (window.out_rows, axes[0].outputs),
             (window.out_cols, axes[1].outputs),
         ];
-        if limits.iter().any(|&(size, most)| size == 0 || size > most) {
+        let aligned = window.align.is_power_of_two() && window.align <= params.n();
+        if !aligned || limits.iter().any(|&(size, most)| size == 0 || size > most) {
             return Err(Error::Layer { why: format!("{window:?} is no window of {layer:?}") });
         }
         let pitch = pitch(&axes, &window);
@@ -207,7 +215,7 @@ impl LinearPlan {
             [l.padding[2], l.padding[3], window.filters, window.channels, window.images, window.out_rows],
         ];
         let mut numbers: Vec<u64> = numbers.as_flattened().iter().map(|&x| x as u64).collect();
-        numbers.extend([window.out_cols as u64, params.tag()]);
+        numbers.extend([window.out_cols as u64, window.align as u64, params.tag()]);
         plan.tag = params::tag(&numbers);
         Ok(plan)
     }
@@ -306,7 +314,7 @@ impl LinearPlan {
             bytes_down: self.answer_messages().sum(),
             products: parts * k.channels * k.filters,
             weight_polys,
-            weight_bytes: weight_polys * self.params.n() * self.params.primes() * 8,
+            weight_bytes: weight_polys * self.weight_poly_bytes(),
         }
     }
 }
@@ -334,7 +342,7 @@ fn pitch(axes: &[Axis; 2], window: &Window) -> Pitch {
         });
     let image = row_pitch * col_pitch;
     let span = (window.images - 1) * image + (rows - 1) * col_pitch + cols;
-    Pitch { row: col_pitch, image, channel: window.images * image, span }
+    Pitch { row: col_pitch, image, channel: (window.images * image).next_multiple_of(window.align), span }
 }
 
 /// The greatest power of two s such that weights only sit at multiples of s, up to N / [`SHORTEST`]: then the weight
@@ -367,8 +375,8 @@ fn price(params: &Params, layer: &Layer, k: &Counts, weight_step: usize, weights
     let bytes = up * wide(params.poly_bytes()) + down * wide(answer_bytes) + parts * wide(2 * Header::BYTES + 32);
     let products = up * wide(k.filters);
     let weight_polys = wide(layer.groups * k.filters * k.channels);
-    // A third of the work, storing above all, stays however short the transform is.
-    let ns_per_weight = u128::from(weights.ns_per_weight) * wide(weight_step + 2) / wide(3 * weight_step);
+    // Transforms and stores shrink with the number of distinct values; placing the weights does not.
+    let ns_per_weight = u128::from(weights.ns_per_weight) * wide(weight_step + 15) / wide(16 * weight_step);
     bytes * u128::from(weights.ps_per_byte)
         + 1000
             * (up * u128::from(weights.ns_per_ciphertext)

@@ -4,7 +4,6 @@ use std::marker::PhantomData;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::ntt;
 use crate::params::Params;
 use crate::prg::Prg;
 use crate::vector;
@@ -31,6 +30,11 @@ impl<R> Poly<R> {
 
     fn from_rows(rows: Vec<u64>) -> Self {
         Self { rows, representation: PhantomData }
+    }
+
+    /// All residues, one row of N after the other.
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.rows
     }
 
     /// The residues modulo each prime.
@@ -81,29 +85,6 @@ impl Poly<Coeff> {
         }
     }
 
-    /// Signed coefficients of any size of a polynomial in X^s, s = N / `coefficients.len()` a power of two, at the roots.
-    pub(crate) fn into_values_of(mut self, params: &Params, coefficients: &[i64]) -> Poly<Values> {
-        let len = coefficients.len();
-        let greatest = coefficients.iter().fold(0, |g, c| g | c.unsigned_abs());
-        if params.limbs().iter().all(|l| greatest < l.modulus.value()) {
-            for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
-                vector::set_small(params.kernel(), limb.modulus, &mut row[..len], coefficients);
-            }
-        } else {
-            for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
-                row.iter_mut().zip(coefficients).for_each(|(x, &c)| *x = limb.modulus.signed(c));
-            }
-        }
-        let halvings = (params.n() / len).trailing_zeros() as usize;
-        for (limb, row) in params.limbs().iter().zip(self.rows_mut(params)) {
-            match halvings {
-                0 => limb.ntt.forward(row),
-                _ => ntt::forward_sparse(&*limb.shorter[halvings - 1], row, len),
-            }
-        }
-        self.recycle()
-    }
-
     pub(crate) fn into_values(mut self, params: &Params) -> Poly<Values> {
         for (limb, row) in params.limbs().iter().zip(self.rows.chunks_exact_mut(params.n())) {
             limb.ntt.forward(row);
@@ -128,6 +109,27 @@ impl Poly<Coeff> {
     pub(crate) fn sub_assign(&mut self, params: &Params, other: &Self) {
         for ((limb, row), other) in params.limbs().iter().zip(self.rows_mut(params)).zip(other.rows(params)) {
             vector::sub(params.kernel(), limb.modulus, row, other);
+        }
+    }
+}
+
+/// The distinct values at the roots of g(X^s), s = N / `g.len()` a power of two, in rows of `g.len()` for each prime; each
+/// stands for s roots in a row, see [`crate::ntt`]. Signed coefficients of any size.
+pub(crate) fn values_of(params: &Params, g: &[i64], rows: &mut Vec<u64>) {
+    let len = g.len();
+    rows.resize(params.primes() * len, 0);
+    let halvings = (params.n() / len).trailing_zeros() as usize;
+    let greatest = g.iter().fold(0, |greatest, c| greatest | c.unsigned_abs());
+    let small = params.limbs().iter().all(|l| greatest < l.modulus.value());
+    for (limb, row) in params.limbs().iter().zip(rows.chunks_exact_mut(len)) {
+        if small {
+            vector::set_small(params.kernel(), limb.modulus, row, g);
+        } else {
+            row.iter_mut().zip(g).for_each(|(x, &c)| *x = limb.modulus.signed(c));
+        }
+        match halvings {
+            0 => limb.ntt.forward(row),
+            _ => limb.shorter[halvings - 1].forward(row),
         }
     }
 }

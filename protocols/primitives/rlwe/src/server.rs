@@ -13,7 +13,7 @@ use crate::plan::LinearPlan;
 use crate::poly::{Poly, Values};
 use crate::prg::Prg;
 use crate::seal::Sealing;
-use crate::weights::{EncodedWeights, SPAN};
+use crate::weights::EncodedWeights;
 use crate::wire::{self, AnswerPlace};
 use crate::{Error, Result};
 
@@ -152,7 +152,7 @@ impl<'a> Answering<'a> {
         assert!(first + queries.len() <= plan.parts(), "{} parts from {first} of {}", queries.len(), plan.parts());
         let params = &plan.params;
         let mut work = Vec::with_capacity(queries.len());
-        let span = self.weights.deferred().map_or(plan.counts.channels, |_| SPAN);
+        let span = self.weights.deferred().map_or(plan.counts.channels, |_| plan.span(queries.len()));
         for (part, query) in (first..).zip(queries) {
             let mut ciphertexts: Vec<_> = (0..plan.counts.channels)
                 .step_by(span)
@@ -171,11 +171,11 @@ impl<'a> Answering<'a> {
             if self.weights.deferred().is_some() {
                 // The sums of all parts wait until the weights of all ciphertexts were there.
                 let mut waiting: Vec<Vec<Sum>> = Vec::new();
-                plan.for_each_chunk(self.weights, self.ahead, group, |first, block, chunk| {
+                plan.for_each_chunk(self.weights, self.ahead, group, span, |first, block, chunk| {
                     waiting.resize_with(same_group.len(), Vec::new);
                     let sums = |w| if block == 0 { chunk.sums(params, &mut used) } else { w };
                     let sums: Vec<_> = waiting.drain(..).map(sums).collect();
-                    let ciphertexts = same_group.iter().map(|w| &w.ciphertexts[block / SPAN]);
+                    let ciphertexts = same_group.iter().map(|w| &w.ciphertexts[block / span]);
                     let mut sums: Vec<_> = ciphertexts.zip(sums).collect();
                     mac::multiply(params, chunk, &mut sums, block > 0);
                     waiting.extend(sums.into_iter().map(|(_, sums)| sums));
@@ -189,7 +189,7 @@ impl<'a> Answering<'a> {
                 })?;
                 continue;
             }
-            plan.for_each_chunk(self.weights, None, group, |first, _, chunk| {
+            plan.for_each_chunk(self.weights, None, group, span, |first, _, chunk| {
                 for together in same_group.chunks_mut(PARTS) {
                     let mut sums: Vec<_> =
                         together.iter().map(|w| (&w.ciphertexts[0], chunk.sums(params, &mut used))).collect();
@@ -249,7 +249,7 @@ mod tests {
         let mut ciphertexts = Ciphertexts::new(&params, plan.counts.channels);
         plan.take_query(&public, 0, &queries[0], Some(&server), |i, a, b| ciphertexts.set(&params, i, &a, &b)).unwrap();
         let mut sums: Vec<Sum> = Vec::new();
-        plan.for_each_chunk(&encoded, None, 0, |_, _, chunk| {
+        plan.for_each_chunk(&encoded, None, 0, plan.counts.channels, |_, _, chunk| {
             let mut parts = [(&ciphertexts, chunk.sums(&params, &mut Vec::new()))];
             mac::multiply(&params, chunk, &mut parts, false);
             let [(_, more)] = parts;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::ahead::WeightsAhead;
-use crate::mac::{ANSWERS, TOGETHER, Weights};
+use crate::mac::{self, ANSWERS, LANES, TOGETHER, Weights};
 use crate::noise;
 use crate::plan::LinearPlan;
-use crate::poly::{Coeff, Poly, Values};
+use crate::poly;
 use crate::{Error, Result};
 
 /// The weights of a layer, checked against the noise budget and ready to be multiplied: by every part of every batch of the
@@ -29,18 +29,25 @@ enum Source {
 /// [`LinearPlan::defer_shared_weights`].
 pub type PlainWeights = Arc<dyn AsRef<[i64]> + Send + Sync>;
 
-/// Which deferred weights are transformed together: for up to [`ANSWERS`] answers from `first` and [`SPAN`] ciphertexts from
+/// Which deferred weights are transformed together: for up to [`ANSWERS`] answers from `first` and `span` ciphertexts from
 /// `block` of a group of channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChunkPlace {
     pub(crate) group: usize,
     pub(crate) first: usize,
     pub(crate) block: usize,
+    pub(crate) span: usize,
 }
 
-/// Deferred weights are transformed for so many ciphertexts and [`ANSWERS`] answers at a time, 4 MiB at N = 4096, to be used
-/// before they leave the cache. *Local.*
-pub(crate) const SPAN: usize = 8;
+/// Memory for deferred weights that are transformed at a time, where `together` queries meet them: for one query so little
+/// that they are used before they leave the cache. For several, their sums are the greater part of the memory traffic, and
+/// are touched less often by longer spans. *Local.*
+const fn most_chunk_bytes(together: usize) -> usize {
+    if together < 2 { 4 << 20 } else { 16 << 20 }
+}
+
+/// The longest span: its block of ciphertexts, 32 KiB, stays in the first cache. *Local.*
+const LONGEST_SPAN: usize = 64;
 
 impl std::fmt::Debug for EncodedWeights {
     /// Says nothing about the weights.
@@ -86,8 +93,8 @@ impl LinearPlan {
         let mut encoded = self.defer_weights(weights)?;
         let chunk = |group, first: usize| {
             let answers = ANSWERS.min(self.counts.filters - first);
-            let mut chunk = Weights::new(&self.params, answers, self.counts.channels);
-            self.fill_chunk(ChunkPlace { group, first, block: 0 }, weights, &mut chunk);
+            let mut chunk = Weights::new(&self.params, self.weight_step(), answers, self.counts.channels);
+            self.fill_chunk(ChunkPlace { group, first, block: 0, span: self.counts.channels }, weights, &mut chunk);
             chunk
         };
         let group = |group| (0..self.counts.filters).step_by(ANSWERS).map(|first| chunk(group, first)).collect();
@@ -127,7 +134,7 @@ impl LinearPlan {
     }
 
     /// Calls `f(first answer, first ciphertext, weights)` for all answers of a group of channels, a chunk at a time: answers in
-    /// order, and for each all ciphertexts in order, [`SPAN`] at a time if the weights are deferred, else all at once.
+    /// order, and for each all ciphertexts in order, `span` at a time if the weights are deferred, else all at once.
     ///
     /// Deferred weights come from `ahead` as far as it has them.
     pub(crate) fn for_each_chunk<E>(
@@ -135,6 +142,7 @@ impl LinearPlan {
         weights: &EncodedWeights,
         ahead: Option<&WeightsAhead>,
         group: usize,
+        span: usize,
         mut f: impl FnMut(usize, usize, &Weights) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         match &weights.source {
@@ -144,8 +152,8 @@ impl LinearPlan {
                 }
             }
             Source::Deferred(plain) => {
-                let mut own = Weights::new(&self.params, 0, 0);
-                for place in self.group_places(group) {
+                let mut own = Weights::new(&self.params, 1, 0, 0);
+                for place in self.group_places(group, span) {
                     if let Some((ahead, chunk)) = ahead.and_then(|a| Some((a, a.take(weights, place)?))) {
                         f(place.first, place.block, &chunk)?;
                         ahead.give_back(chunk);
@@ -160,11 +168,11 @@ impl LinearPlan {
     }
 
     /// The chunks of deferred weights of a group of channels, in the order of their use.
-    fn group_places(&self, group: usize) -> impl Iterator<Item = ChunkPlace> + use<> {
+    fn group_places(&self, group: usize, span: usize) -> impl Iterator<Item = ChunkPlace> + use<> {
         let (filters, channels) = (self.counts.filters, self.counts.channels);
-        (0..filters)
-            .step_by(ANSWERS)
-            .flat_map(move |first| (0..channels).step_by(SPAN).map(move |block| ChunkPlace { group, first, block }))
+        (0..filters).step_by(ANSWERS).flat_map(move |first| {
+            (0..channels).step_by(span).map(move |block| ChunkPlace { group, first, block, span })
+        })
     }
 
     /// The chunks of deferred weights, in the order of their use, if `together` queries are answered at a time.
@@ -172,9 +180,27 @@ impl LinearPlan {
         let mut places = Vec::new();
         for first in (0..self.parts()).step_by(together.max(1)) {
             let last = (first + together.max(1)).min(self.parts()) - 1;
-            (self.group_of(first)..=self.group_of(last)).for_each(|group| places.extend(self.group_places(group)));
+            let span = self.span(last + 1 - first);
+            (self.group_of(first)..=self.group_of(last))
+                .for_each(|group| places.extend(self.group_places(group, span)));
         }
         places
+    }
+
+    /// Memory of one transformed weight polynomial.
+    pub(crate) fn weight_poly_bytes(&self) -> usize {
+        self.params.primes() * self.params.n() / LANES * mac::width(self.weight_step()) * size_of::<u64>()
+    }
+
+    /// For how many ciphertexts deferred weights are transformed at a time, if `together` queries are answered together.
+    pub(crate) fn span(&self, together: usize) -> usize {
+        (most_chunk_bytes(together) / (ANSWERS * self.weight_poly_bytes())).clamp(1, LONGEST_SPAN)
+    }
+
+    /// Memory of the greatest chunk, if `together` queries are answered at a time.
+    pub(crate) fn chunk_bytes(&self, together: usize) -> usize {
+        let (answers, span) = (ANSWERS.min(self.counts.filters), self.span(together).min(self.counts.channels));
+        answers * span * self.weight_poly_bytes()
     }
 
     /// The chunk of deferred weights at a place.
@@ -186,27 +212,27 @@ impl LinearPlan {
 
     fn fill_deferred(&self, place: ChunkPlace, weights: &[i64], chunk: &mut Weights) {
         let answers = ANSWERS.min(self.counts.filters - place.first);
-        chunk.resize(&self.params, answers, SPAN.min(self.counts.channels - place.block));
+        chunk.resize(&self.params, self.weight_step(), answers, place.span.min(self.counts.channels - place.block));
         self.fill_chunk(place, weights, chunk);
     }
 
     fn fill_chunk(&self, place: ChunkPlace, weights: &[i64], chunk: &mut Weights) {
-        let ChunkPlace { group, first, block: first_block } = place;
+        let ChunkPlace { group, first, block: first_block, .. } = place;
         let mut small = Vec::new();
-        let mut polys: Vec<Poly<Values>> = Vec::new();
+        let mut polys = vec![Vec::new(); TOGETHER];
         for answer in 0..chunk.answers() {
             for block in (0..chunk.count()).step_by(TOGETHER) {
                 let blocks = block..(block + TOGETHER).min(chunk.count());
-                polys.resize_with(blocks.len(), || Poly::zero(&self.params));
-                for (poly, block) in polys.iter_mut().zip(blocks) {
-                    self.transform_weight(group, first + answer, first_block + block, weights, &mut small, poly);
+                for (values, block) in polys.iter_mut().zip(blocks.clone()) {
+                    self.transform_weight(group, first + answer, first_block + block, weights, &mut small, values);
                 }
-                chunk.set(&self.params, answer, block, &polys.iter().collect::<Vec<_>>());
+                let polys: Vec<&[u64]> = polys[..blocks.len()].iter().map(Vec::as_slice).collect();
+                chunk.set(&self.params, answer, block, &polys);
             }
         }
     }
 
-    /// One weight polynomial at the roots, in the memory of `poly`; `small` is working space.
+    /// The distinct values of one weight polynomial at the roots; `small` is working space.
     fn transform_weight(
         &self,
         group: usize,
@@ -214,14 +240,13 @@ impl LinearPlan {
         block: usize,
         weights: &[i64],
         small: &mut Vec<i64>,
-        poly: &mut Poly<Values>,
+        values: &mut Vec<u64>,
     ) {
         let step = self.weight_step();
         small.clear();
         small.resize(self.params.n() / step, 0);
         self.place_weights(group, answer, block, |at, index| small[at / step] = weights[index]);
-        let memory: Poly<Coeff> = std::mem::take(poly).recycle();
-        *poly = memory.into_values_of(&self.params, small);
+        poly::values_of(&self.params, small, values);
     }
 
     /// sqrt of the greatest sum of squares that meets in one answer polynomial.

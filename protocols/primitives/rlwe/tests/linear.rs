@@ -62,6 +62,18 @@ proptest! {
     }
 
     #[test]
+    fn pointwise_convolutions_of_any_shape(
+        batch in 1usize..=9, ci in 1usize..=70, co in 1usize..=30, hw in [1usize..=30, 1usize..=30], stride in 1usize..=2,
+        seed in any::<u64>(),
+    ) {
+        let layer = Layer {
+            batch, in_channels: ci, in_hw: hw, out_channels: co, kernel: [1; 2], stride: [stride; 2], padding: [0; 4],
+            groups: 1,
+        };
+        check(&Params::for_ring(37).unwrap(), &layer, seed >> 2, 12, false);
+    }
+
+    #[test]
     fn matrix_products_of_any_shape(
         batch in 1usize..=5, inputs in 1usize..=300, outputs in 1usize..=120,
         bits in prop::sample::select(vec![1u32, 16, 32, 37, 41]), seed in any::<u64>(),

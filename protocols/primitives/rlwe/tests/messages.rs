@@ -208,6 +208,9 @@ fn layers_that_make_no_sense_are_refused() {
         si_rlwe::Window { filters: 0, ..plan.window() },
         si_rlwe::Window { channels: 5, ..plan.window() },
         si_rlwe::Window { images: usize::MAX, ..plan.window() },
+        si_rlwe::Window { align: 3, ..plan.window() },
+        si_rlwe::Window { align: 0, ..plan.window() },
+        si_rlwe::Window { align: 1 << 40, ..plan.window() },
     ] {
         assert!(LinearPlan::with_window(&params, &good, bad).is_err());
     }
@@ -280,5 +283,5 @@ fn the_bytes_of_a_run_are_pinned() {
         }
         seen.push(hasher.finalize().to_hex()[..16].to_owned());
     }
-    assert_eq!(seen, ["323c887155fc0352", "c8a5130b49bc376c", "4ee5990918b78790", "68e0ab6e6fccda63"]);
+    assert_eq!(seen, ["aa456e5b34c92813", "2605529dd604bbee", "e00863013f19ec10", "3fd60991d71239eb"]);
 }

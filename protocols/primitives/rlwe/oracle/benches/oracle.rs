@@ -52,9 +52,9 @@ fn oracle(c: &mut Criterion<CpuTime>) {
     let fresh = fhe.encrypt(&share).unwrap();
     group.bench_function("decrypt/fhe", |b| b.iter(|| fhe.decrypt(black_box(&fresh)).unwrap()));
 
-    let mut products = Products::new(&params, 8, 8);
+    let mut products = Products::new(&params, 1, 8, 8);
     group.bench_function("products-64/ours", |b| b.iter(|| products.run()));
-    let window = Window { filters: 1, channels: 1, images: 1, out_rows: 56, out_cols: 56 };
+    let window = Window { filters: 1, channels: 1, images: 1, out_rows: 56, out_cols: 56, align: 1 };
     let weights_plan = LinearPlan::with_window(&params, &conv(8, 56, 8, 3, 1), window).unwrap();
     let kernels: Vec<i64> = (0..weights_plan.weight_len() as i64).map(|i| i * i % 511 - 255).collect();
     let polynomials: Vec<Vec<i64>> = kernels

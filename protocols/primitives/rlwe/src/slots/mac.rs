@@ -37,7 +37,7 @@ impl Constants {
             for (value, words) in words.chunks_exact(len).enumerate() {
                 for block in value * blocks..(value + 1) * blocks {
                     let ct = ciphertexts.block(params, i, block);
-                    mac::block_of_constant_sums(params.kernel(), limb.modulus, ct, words, &mut out);
+                    mac::block_of_sums(params.kernel(), limb.modulus, 1, ct, words, &mut out);
                     for (sum, out) in sums.iter_mut().zip(out.chunks_exact(2 * LANES)) {
                         let at = block * LANES..(block + 1) * LANES;
                         sum.a.row_mut(params, i)[at.clone()].copy_from_slice(&out[..LANES]);
@@ -66,19 +66,19 @@ mod tests {
             let mut prg = Prg::new(&[4; 32], 0);
             let mut ciphertexts = Ciphertexts::new(params, count);
             let mut constants = Constants::new(params, values, answers, count);
-            let mut weights = Weights::new(params, answers, count);
+            let mut weights = Weights::new(params, 1, answers, count);
             for j in 0..count {
                 let [a, b] = [(); 2].map(|()| Poly::uniform(params, &mut prg));
                 ciphertexts.set(params, j, &a, &b);
                 for m in 0..answers {
                     let short = Poly::uniform(params, &mut prg);
-                    let mut full = Poly::zero(params);
+                    let mut full: Poly<crate::poly::Values> = Poly::zero(params);
                     for i in 0..params.primes() {
                         constants.set(i, m, j, &short.row(params, i)[..values]);
                         let whole = full.row_mut(params, i).chunks_exact_mut(params.n() / values);
                         whole.zip(short.row(params, i)).for_each(|(part, &value)| part.fill(value));
                     }
-                    weights.set(params, m, j, &[&full]);
+                    weights.set(params, m, j, &[full.words()]);
                 }
             }
             let mut sums = weights.sums(params, &mut Vec::new());

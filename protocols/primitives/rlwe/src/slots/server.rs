@@ -284,13 +284,13 @@ impl SlotPlan {
         let mut polys: Vec<_> = (0..TOGETHER).map(|_| Poly::zero(scheme)).collect();
         for (first, answers) in (0..).step_by(WHOLE[0]).zip(answers.chunks(WHOLE[0])) {
             for (span, terms) in terms.chunks(WHOLE[1]).enumerate() {
-                let mut chunk = Weights::new(scheme, answers.len(), terms.len());
+                let mut chunk = Weights::new(scheme, 1, answers.len(), terms.len());
                 for (m, &(output, leaf)) in answers.iter().enumerate() {
                     for (poly, &(input, term)) in polys.iter_mut().zip(terms) {
                         self.encode(weights, group, output, leaf, input, term, &mut encoding);
                         self.transform_whole(&encoding, poly);
                     }
-                    chunk.set(scheme, m, 0, &polys[..terms.len()].iter().collect::<Vec<_>>());
+                    chunk.set(scheme, m, 0, &polys[..terms.len()].iter().map(Poly::words).collect::<Vec<_>>());
                 }
                 for (work, sums) in work.iter().zip(&mut sums) {
                     let sums = &mut sums[first..first + answers.len()];

@@ -21,9 +21,9 @@ use crate::vector;
 /// The digits of several ciphertexts at the roots modulo all primes of q P.
 pub(crate) fn decompose<'a>(params: &SlotParams, ciphertexts: impl ExactSizeIterator<Item = &'a Sum>) -> Weights {
     let (scheme, switching, kernel) = (params.scheme(), params.switching(), params.scheme().kernel());
-    let mut digits = Weights::new(switching, ciphertexts.len(), PRIMES);
+    let mut digits = Weights::new(switching, 1, ciphertexts.len(), PRIMES);
     let mut small = vec![0; scheme.n()];
-    let mut polys: Vec<_> = (0..PRIMES).map(|_| Poly::zero(switching)).collect();
+    let mut polys: Vec<Poly<Values>> = (0..PRIMES).map(|_| Poly::zero(switching)).collect();
     for (index, ciphertext) in ciphertexts.enumerate() {
         for (i, poly) in polys.iter_mut().enumerate() {
             let own = ciphertext.a.row(scheme, i);
@@ -41,7 +41,7 @@ pub(crate) fn decompose<'a>(params: &SlotParams, ciphertexts: impl ExactSizeIter
                 }
             }
         }
-        digits.set(switching, index, 0, &polys.iter().collect::<Vec<_>>());
+        digits.set(switching, index, 0, &polys.iter().map(Poly::words).collect::<Vec<_>>());
     }
     digits
 }
