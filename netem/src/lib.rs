@@ -9,6 +9,7 @@
 mod choose;
 mod clock;
 mod error;
+mod inline;
 mod model;
 mod namespaces;
 mod price;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::inline::inline;
 use crate::{Error, Result};
 
 /// The profiles that come with the crate.
@@ -120,12 +121,18 @@ struct Entry {
 }
 
 impl Profile {
-    /// The built-in profile of this name.
+    /// The built-in profile of this name, or the one that the name describes, as `400mbit-40ms` does.
     ///
     /// # Errors
     /// If there is none; the error lists the names there are.
     pub fn named(name: &str) -> Result<Self> {
-        Self::find(Self::built_in()?, name)
+        inline(name).map_or_else(|| Self::find(Self::built_in()?, name), Ok)
+    }
+
+    /// Whether the name describes its link, as `400mbit-40ms` does: a point of a sweep rather than a setting of the field.
+    #[must_use]
+    pub fn is_inline(name: &str) -> bool {
+        inline(name).is_some()
     }
 
     /// All built-in profiles, by name.
