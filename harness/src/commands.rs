@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use si_netem::{Means, Profile};
 
+use crate::begun::Begun;
 use crate::cli::{ListArgs, RunArgs};
 use crate::estimate::{Estimator, Expectation};
 use crate::experiment::{Experiment, Size};
@@ -31,7 +32,11 @@ pub(crate) enum End {
 /// If nothing could be run or recorded. Repetitions that fail are rows, not errors.
 pub(crate) fn run(args: &RunArgs) -> Result<End> {
     let find = |name: &String| Experiment::find(name)?.with(args.overrides());
-    let mut experiments = args.experiments.iter().map(find).collect::<Result<Vec<_>>>()?;
+    let names: Vec<String> = match args.all {
+        true => Experiment::embedded()?.into_iter().map(|e| e.name).collect(),
+        false => args.experiments.clone(),
+    };
+    let mut experiments = names.iter().map(find).collect::<Result<Vec<_>>>()?;
     ensure!(
         experiments.len() == 1 || (args.resume.is_none() && !args.print_job),
         "--resume and --print-job are for one experiment, {} are named",
@@ -49,12 +54,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<End> {
         experiments = experiments.into_iter().map(|e| e.by(choice.means)).collect();
     }
     let estimator = Estimator::of_records(&args.records);
+    let begun: Vec<Begun> = match args.go_on {
+        true => experiments.iter().map(|e| Begun::find(&args.records, e)).collect::<Result<_>>()?,
+        false => experiments.iter().map(|_| Begun::default()).collect(),
+    };
     if experiments.len() > 1 {
-        let repetitions = |e: &Experiment| {
-            let cells = e.cells().into_iter().flat_map(|c| vec![c.clone(); c.repetitions as usize]);
-            estimator.of(cells.collect::<Vec<_>>().iter())
+        let missing = |(e, begun): (&Experiment, &Begun)| {
+            let cells = e.cells();
+            estimator.of(orchestrate::order(&cells).filter(|(r, c)| !begun.has(c, *r)).map(|(_, c)| c))
         };
-        let all = experiments.iter().fold(Expectation::default(), |sum, e| sum.plus(&repetitions(e)));
+        let all = experiments.iter().zip(&begun).fold(Expectation::default(), |sum, both| sum.plus(&missing(both)));
         let names: Vec<_> = experiments.iter().map(|e| e.name.as_str()).collect();
         print(&format!("expected for {}: {all}", names.join(" and ")))?;
     }
@@ -62,8 +71,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<End> {
     let wish = Arc::clone(&stop);
     ctrlc::set_handler(move || wish.store(true, Ordering::Relaxed)).context("handler for Ctrl-C")?;
     let mut end = End::Good;
-    for (name, experiment) in args.experiments.iter().zip(&experiments) {
-        let summary = orchestrate::run(experiment, &args.records, args.resume.as_deref(), &estimator, &stop)?;
+    for ((name, experiment), begun) in names.iter().zip(&experiments).zip(&begun) {
+        if let (true, Some(folder)) = (begun.is_complete(experiment)?, &begun.folder) {
+            print(&format!("{name}: done already, in {}", folder.display()))?;
+            continue;
+        }
+        let resume = args.resume.as_deref().or(begun.folder.as_deref());
+        let summary = orchestrate::run(experiment, &args.records, resume, &estimator, &stop)?;
         let folder = summary.folder.display();
         if summary.stopped {
             eprintln!("stopped after {} rows; the rest: {}", summary.written, args.rest(name, &summary.folder));
@@ -81,21 +95,22 @@ pub(crate) fn run(args: &RunArgs) -> Result<End> {
     Ok(end)
 }
 
-/// `bench check`: one record folder, or all those in a folder.
+/// `bench check`: one record folder, or all those in a folder; with `seal`, each without a hash list gets one.
 ///
 /// # Errors
 /// If one cannot be read or has a problem; the others are checked first.
-pub(crate) fn check(folder: &Path) -> Result<()> {
+pub(crate) fn check(folder: &Path, seal: bool) -> Result<()> {
+    let one = if seal { crate::check::seal } else { crate::check::run };
     let records = |p: &PathBuf| p.join(RUNS_CSV).is_file();
     let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut inside: Vec<_> = entries.filter_map(|e| e.ok().map(|e| e.path())).filter(records).collect();
     if records(&folder.to_path_buf()) || inside.is_empty() {
-        return crate::check::run(folder);
+        return one(folder);
     }
     inside.sort();
     let mut all = Ok(());
     for record in &inside {
-        all = all.and(crate::check::run(record)); // each prints what it finds; the first problem decides
+        all = all.and(one(record)); // each prints what it finds; the first problem decides
     }
     all
 }

@@ -39,12 +39,16 @@ pub(crate) enum Basis {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Estimator {
     seen: BTreeMap<String, Vec<Duration>>,
+    /// What a repetition takes in a record, of any machine; 0 if there are none.
+    row_bytes: u64,
 }
 
 /// Of a list of repetitions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Expectation {
     pub(crate) total: Duration,
+    /// Of records.
+    disk_bytes: u64,
     counts: BTreeMap<Basis, usize>,
 }
 
@@ -53,8 +57,13 @@ impl Estimator {
     pub(crate) fn of_records(records: &Path) -> Self {
         let entries = std::fs::read_dir(records).into_iter().flatten().flatten().map(|e| e.path());
         let folders = entries.filter(|p| p.join(RUNS_CSV).is_file()).filter_map(|p| Folder::read(&p).ok());
+        let all: Vec<Folder> = folders.collect();
+        let rows: usize = all.iter().map(|f| f.runs.len()).sum();
+        let bytes: u64 =
+            all.iter().flat_map(|f| std::fs::read_dir(&f.dir).into_iter().flatten().flatten()).map(size).sum();
         let here = machine::describe().name;
-        Self::of_folders(folders.filter(|f| f.machine.name == here).collect())
+        let own = Self::of_folders(all.into_iter().filter(|f| f.machine.name == here).collect());
+        Self { row_bytes: bytes / rows.max(1) as u64, ..own }
     }
 
     fn of_folders(mut folders: Vec<Folder>) -> Self {
@@ -69,7 +78,7 @@ impl Estimator {
             }
         }
         seen.values_mut().for_each(|d| d.sort());
-        Self { seen }
+        Self { seen, row_bytes: 0 }
     }
 
     /// How long one repetition of a cell takes, and how that is known.
@@ -87,10 +96,15 @@ impl Estimator {
         for cell in repetitions {
             let (duration, basis) = *known.entry(cell.name()).or_insert_with(|| self.repetition(cell));
             sum.total += duration;
+            sum.disk_bytes += self.row_bytes;
             *sum.counts.entry(basis).or_default() += 1;
         }
         sum
     }
+}
+
+fn size(file: std::fs::DirEntry) -> u64 {
+    file.metadata().map_or(0, |m| m.len())
 }
 
 /// What the declared bytes and rounds take over the cell's link, with the computing that usually goes with them.
@@ -122,6 +136,7 @@ impl Expectation {
     /// Both together.
     pub(crate) fn plus(mut self, other: &Self) -> Self {
         self.total += other.total;
+        self.disk_bytes += other.disk_bytes;
         other.counts.iter().for_each(|(basis, n)| *self.counts.entry(*basis).or_default() += n);
         self
     }
@@ -136,7 +151,12 @@ impl fmt::Display for Expectation {
         };
         let parts: Vec<_> = self.counts.iter().map(|(basis, n)| format!("{n} {}", word(*basis))).collect();
         let parts = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
-        write!(f, "about {} (repetitions: {parts})", shown(self.total))
+        write!(f, "about {} (repetitions: {parts})", shown(self.total))?;
+        // Less than this is no news.
+        if self.disk_bytes < 1_000_000 {
+            return Ok(());
+        }
+        write!(f, ", {} MB of records", self.disk_bytes.div_ceil(1_000_000))
     }
 }
 

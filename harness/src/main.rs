@@ -5,6 +5,7 @@
 
 // The running half.
 mod agree;
+mod begun;
 mod behaviour;
 mod cli;
 mod commands;

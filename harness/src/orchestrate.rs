@@ -149,6 +149,7 @@ pub(crate) fn run(
         progress.end(&line);
     }
     progress.finish();
+    recorder.seal()?;
     Ok(summary)
 }
 
@@ -176,7 +177,7 @@ fn ensure_some(experiment: &Experiment, cells: &[Cell]) -> Result<()> {
 }
 
 /// Repetition by repetition, so that a drift of the machine falls on all protocols alike.
-fn order(cells: &[Cell]) -> impl Iterator<Item = (u64, &Cell)> {
+pub(crate) fn order(cells: &[Cell]) -> impl Iterator<Item = (u64, &Cell)> {
     let most = cells.iter().map(|c| c.repetitions).max().unwrap_or(0);
     (1..=most).flat_map(move |r| cells.iter().filter(move |c| r <= c.repetitions).map(move |c| (u64::from(r), c)))
 }
@@ -189,7 +190,7 @@ fn task(cell: &Cell, estimator: &Estimator) -> Task {
     Task { kind, inferences: cell.run_inferences(), cell: cell.name(), expected }
 }
 
-fn run_id(cell: &Cell, repetition: u64) -> String {
+pub(crate) fn run_id(cell: &Cell, repetition: u64) -> String {
     format!("{}#{repetition}", cell.name())
 }
 

@@ -26,18 +26,46 @@ fn a_run_leaves_checked_rows_and_resume_adds_what_is_missing() {
     bench(&["check", arg(&record)]).ok();
     assert!(bench(&["check", arg(&root)]).ok().out.contains("sound: 4 runs"), "a folder of records");
 
-    // A killed run: its last row and the phases behind it are gone, half a line is left.
+    // A byte that is changed after the run is found, and a row that is taken out even where the hash list is, too.
     let runs = std::fs::read_to_string(record.join("runs.csv")).expect("runs");
+    let write = |text: &str| std::fs::write(record.join("runs.csv"), text).expect("written");
+    write(&runs.replacen(",ok,", ",OK,", 1));
+    bench(&["check", arg(&record)]).refuses(&["runs.csv:2: column 'status'"]);
+    write(&runs.replacen("random", "Random", 1));
+    let said = bench(&["check", arg(&record)]);
+    assert!(!said.good && said.out.contains("runs.csv was changed after the list was written"), "{}", said.out);
+    let without: Vec<_> = runs.lines().enumerate().filter(|(i, _)| *i != 2).map(|(_, line)| line).collect();
+    write(&(without.join("\n") + "\n"));
+    std::fs::remove_file(record.join("SHA256SUMS")).expect("removed");
+    let said = bench(&["check", arg(&record)]);
+    assert!(!said.good && said.out.contains("the row of 'plain/tiny/loopback/batch3#1' is absent"), "{}", said.out);
+
+    // A killed run: its last row and the phases behind it are gone, half a line is left, and no hash list was written.
     let cut: Vec<_> = runs.lines().take(3).collect();
-    std::fs::write(record.join("runs.csv"), cut.join("\n") + "\nplain/tiny/loop").expect("written");
+    write(&(cut.join("\n") + "\nplain/tiny/loop"));
     let said = bench(&["run", arg(&file), "--resume", arg(&record)]).ok();
     assert!(said.out.contains("2 repetitions of 2 cells"), "{}", said.out);
     assert_eq!(rows(&record).iter().map(|r| r.0.clone()).collect::<Vec<_>>(), ids);
     bench(&["check", arg(&record)]).ok();
     let said = bench(&["run", arg(&file), "--resume", arg(&record)]).ok();
     assert!(said.out.contains("0 repetitions"), "{}", said.out);
+    let said = bench(&["check", arg(&record)]).ok();
+    assert!(said.out.contains(", 0 caution(s)"), "the list is there again: {}", said.out);
+
+    // The same without naming the folder: nothing is left to do, then one row.
+    let go_on = || bench(&["run", arg(&file), "--records", arg(&root), "--continue"]).ok().out;
+    assert!(go_on().contains("done already, in "));
+    let runs = std::fs::read_to_string(record.join("runs.csv")).expect("runs");
+    let cut: Vec<_> = runs.lines().take(4).collect();
+    std::fs::write(record.join("runs.csv"), cut.join("\n") + "\n").expect("written");
+    std::fs::remove_file(record.join("SHA256SUMS")).expect("removed");
+    let said = go_on();
+    assert!(said.contains("1 repetitions of 2 cells") && said.contains(arg(&record)), "{said}");
+    assert_eq!(rows(&record).len(), 4);
 
     bench(&["run", arg(&file), "--repeat", "5", "--resume", arg(&record)]).refuses(&["another experiment"]);
+    let said = bench(&["diff", arg(&record), arg(&record)]).ok();
+    assert!(said.out.contains("quantities compared: 0 more, 0 less"), "{}", said.out);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! `bench check`: is a record folder whole and consistent? Every rule that a row must keep is one line of `rows.rs`,
-//! `phases.rs` or `answers.rs`, and each has a test with a row that breaks it.
+//! `phases.rs`, `answers.rs` or `trials.rs`, and each has a test with a row that breaks it; `whole.rs` compares the bytes
+//! with the hash list and the rows with the experiment.
 
 mod answers;
 mod phases;
 mod rows;
 mod trials;
+mod whole;
 
 use std::fmt;
 use std::path::Path;
@@ -12,6 +14,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::record::Folder;
+use crate::record::seal::{self, Occasion};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +60,16 @@ impl Findings<'_> {
     }
 }
 
-/// Everything wrong with a folder that could be read.
-pub(crate) fn check(folder: &Folder) -> Vec<Finding> {
+/// Everything wrong with a folder that was read from the disk: with its bytes, and with what its rows say.
+pub(crate) fn folder(folder: &Folder) -> Vec<Finding> {
+    let mut found = Vec::new();
+    whole::check(folder, &mut found);
+    found.extend(check(folder));
+    found
+}
+
+/// Everything wrong with the rows of a folder.
+fn check(folder: &Folder) -> Vec<Finding> {
     let mut found = Vec::new();
     rows::check(folder, &mut found);
     phases::check(folder, &mut found);
@@ -73,7 +84,7 @@ pub(crate) fn check(folder: &Folder) -> Vec<Finding> {
 /// If the folder cannot be read or has a problem. Cautions alone are no error.
 pub(crate) fn run(dir: &Path) -> Result<()> {
     let folder = Folder::read(dir)?;
-    let found = check(&folder);
+    let found = self::folder(&folder);
     found.iter().for_each(|f| println!("{f}"));
     let problems = found.iter().filter(|f| f.severity == Severity::Problem).count();
     let (runs, phases) = (folder.runs.len(), folder.phases.len());
@@ -83,6 +94,21 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
     let trials =
         if folder.trials.is_empty() { String::new() } else { format!(", {} settings of trials", folder.trials.len()) };
     println!("{}: sound: {runs} runs, {phases} phases{trials}, {} caution(s)", dir.display(), found.len());
+    Ok(())
+}
+
+/// Writes the hash list of a folder that has none and is otherwise sound. A list that is there is never replaced.
+///
+/// # Errors
+/// If the folder has a problem, or cannot be read or written.
+pub(crate) fn seal(dir: &Path) -> Result<()> {
+    if seal::differences(dir)?.is_some() {
+        println!("{}: has a hash list already, which stays", dir.display());
+        return Ok(());
+    }
+    run(dir)?;
+    seal::write(dir, Occasion::Later)?;
+    println!("{}: hash list written; it vouches for the files from now on", dir.display());
     Ok(())
 }
 
@@ -136,11 +162,22 @@ mod tests {
         let (run, phases) = samples::run("cheetah", "wan", 1);
         recorder.append(&run, &phases, &samples::answers(&run)).unwrap();
         super::run(recorder.dir()).unwrap();
+        super::seal(recorder.dir()).unwrap();
+        super::run(recorder.dir()).unwrap();
+        let machine = recorder.dir().join(crate::record::MACHINE_TOML);
+        let text = std::fs::read_to_string(&machine).unwrap();
+        std::fs::write(&machine, text.replace("9000", "9001")).unwrap();
+        super::run(recorder.dir()).unwrap_err();
+        super::seal(recorder.dir()).unwrap();
+        super::run(recorder.dir()).unwrap_err(); // the first list stays
+        std::fs::remove_file(recorder.dir().join(seal::SHA256SUMS)).unwrap();
         let (mut run, phases) = samples::run("cheetah", "wan", 2);
         run.client_sent_bytes = Some(1);
         recorder.append(&run, &phases, &samples::answers(&run)).unwrap();
         let e = super::run(recorder.dir()).unwrap_err().to_string();
         assert!(e.contains("problem(s) in 2 runs and 24 phases"), "{e}");
+        super::seal(recorder.dir()).unwrap_err();
+        assert!(!recorder.dir().join(seal::SHA256SUMS).exists(), "an unsound record is not sealed");
         assert!(super::run(root.path()).unwrap_err().to_string().contains("cannot read"));
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::seal::{self, Occasion, SHA256SUMS};
 use super::{
     ANSWERS_CSV, AnswerRow, EXPERIMENT_TOML, LOG_TXT, MACHINE_TOML, Machine, PHASES_CSV, PhaseRow, RUNS_CSV, RunRow,
     TRIALS_CSV, TrialRow, utc_date, utc_now,
@@ -40,6 +41,8 @@ pub(crate) struct Recorder {
     known: HashSet<String>,
     /// Settings of trials that are done.
     trials: HashSet<String>,
+    /// Whether the hash list is there: it goes before the first change.
+    sealed: bool,
 }
 
 /// A record folder as read.
@@ -103,10 +106,15 @@ impl Recorder {
     /// killed before its row was written, are cut off; nothing else is touched.
     ///
     /// # Errors
-    /// If the folder cannot be read or is in use, or its experiment is not `experiment`.
+    /// If the folder cannot be read or is in use, its experiment is not `experiment`, or it was changed after its run.
     pub(crate) fn resume(dir: &Path, experiment: &str) -> Result<Self> {
         // The lock comes first: another writer's unfinished line is not ours to cut.
         let mut recorder = Self::open(dir, HashSet::new())?;
+        let changed = seal::differences(dir)?;
+        recorder.sealed = changed.is_some();
+        if let Some(change) = changed.iter().flatten().next() {
+            bail!("{}: {change}: a changed record is not added to; begin a new folder", dir.display());
+        }
         cut_unfinished_line(&dir.join(RUNS_CSV))?;
         cut_unfinished_line(&dir.join(PHASES_CSV))?;
         cut_unfinished_line(&dir.join(ANSWERS_CSV))?;
@@ -137,7 +145,7 @@ impl Recorder {
         let (runs, phases, log) = (append(RUNS_CSV, false)?, append(PHASES_CSV, false)?, append(LOG_TXT, true)?);
         let answers = append(ANSWERS_CSV, false)?;
         runs.try_lock().map_err(|e| anyhow!("{} is in use by another run ({e})", dir.display()))?;
-        Ok(Self { dir: dir.to_owned(), runs, phases, answers, log, known, trials: HashSet::new() })
+        Ok(Self { dir: dir.to_owned(), runs, phases, answers, log, known, trials: HashSet::new(), sealed: false })
     }
 
     /// Where it is.
@@ -160,6 +168,7 @@ impl Recorder {
         if let Some(other) = parts.find(|id| **id != run.run_id) {
             bail!("a phase or an answer of run '{other}' beside run '{}'", run.run_id);
         }
+        self.break_seal()?;
         let named = || format!("cannot append to {}", self.dir.display());
         write_whole(&mut self.phases, &lines(phases)?).with_context(named)?;
         write_whole(&mut self.answers, &lines(answers)?).with_context(named)?;
@@ -180,6 +189,7 @@ impl Recorder {
     /// If it is there already, or the folder cannot be written.
     pub(crate) fn append_trials(&mut self, row: &TrialRow) -> Result<()> {
         ensure!(!self.has_trials(&row.setting), "trials '{}' are recorded already", row.setting);
+        self.break_seal()?;
         let path = self.dir.join(TRIALS_CSV);
         let named = || format!("cannot append to {}", path.display());
         let mut bytes = if path.exists() { Vec::new() } else { header::<TrialRow>()? };
@@ -195,8 +205,28 @@ impl Recorder {
     /// # Errors
     /// If the folder cannot be written.
     pub(crate) fn log(&mut self, message: &str) -> Result<()> {
+        self.break_seal()?;
         let line = format!("{} {}\n", utc_now(), message.replace('\n', "\n    "));
         write_whole(&mut self.log, line.as_bytes()).with_context(|| format!("{}/{LOG_TXT}", self.dir.display()))
+    }
+
+    /// Ends the run, or what was done of it: writes the hash list, by which `bench check` finds any later change.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn seal(&mut self) -> Result<()> {
+        seal::write(&self.dir, Occasion::EndOfRun)?;
+        self.sealed = true;
+        Ok(())
+    }
+
+    /// The list goes before anything changes: a folder that is killed while it is written to has none.
+    fn break_seal(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.sealed) {
+            let list = self.dir.join(SHA256SUMS);
+            fs::remove_file(&list).with_context(|| format!("cannot delete {}", list.display()))?;
+        }
+        Ok(())
     }
 }
 
@@ -430,6 +460,26 @@ mod tests {
         assert_eq!((f.runs.len(), f.phases.len(), f.answers.unwrap().len()), (3, 3 * phases.len(), 3));
         fs::remove_file(dir.join(ANSWERS_CSV)).unwrap();
         assert_eq!(Folder::read(&dir).unwrap().answers, None, "a folder of an earlier version");
+    }
+
+    #[test]
+    fn the_hash_list_is_there_between_runs_and_never_during_one() {
+        let root = tempfile::tempdir().unwrap();
+        let mut r = begun(root.path());
+        let (dir, list) = (r.dir().to_owned(), r.dir().join(SHA256SUMS));
+        assert!(!list.exists());
+        r.seal().unwrap();
+        assert_eq!(seal::differences(&dir).unwrap(), Some(vec![]));
+        drop(r);
+        let mut r = Recorder::resume(&dir, "name = \"x\"\n").unwrap();
+        assert!(list.exists(), "nothing was written yet");
+        r.log("goes on").unwrap();
+        assert!(!list.exists());
+        r.seal().unwrap();
+        drop(r);
+        edit(&dir.join(RUNS_CSV), "cheetah", "Cheetah");
+        let e = Recorder::resume(&dir, "name = \"x\"\n").err().unwrap().to_string();
+        assert!(e.contains("runs.csv was changed after the list was written"), "{e}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod folder;
 mod rows;
 #[cfg(test)]
 pub(crate) mod samples;
+pub(crate) mod seal;
 mod trials;
 mod utc;
 

@@ -26,6 +26,11 @@ fn groups<'a>(cells: &[Cell<'a>]) -> Groups<'a> {
     groups
 }
 
+/// Why there is no rank.
+fn none(answers: &[&AnswerRow]) -> String {
+    if answers.iter().all(|a| a.expected_label.is_none()) { "no label" } else { "label only" }.into()
+}
+
 /// One row for each protocol and network. Nothing if there are no answers to show.
 pub(crate) fn summary(cells: &[Cell<'_>]) -> String {
     let head = [
@@ -48,7 +53,7 @@ pub(crate) fn summary(cells: &[Cell<'_>]) -> String {
         let within = |rank: fn(&AnswerRow) -> Option<u64>, best: u64| {
             let ranks: Vec<u64> = answers.iter().filter_map(|a| rank(a)).collect();
             let good = ranks.iter().filter(|r| **r <= best).count();
-            if ranks.is_empty() { "–".to_owned() } else { format!("{good} of {}", ranks.len()) }
+            if ranks.is_empty() { none(&answers) } else { format!("{good} of {}", ranks.len()) }
         };
         let sides: [fn(&AnswerRow) -> Option<u64>; 3] = [|a| a.float_rank, |a| a.fixed_rank, |a| a.secure_rank];
         let equal = answers.iter().filter(|a| a.secure_label == a.fixed_label).count();
@@ -60,7 +65,7 @@ pub(crate) fn summary(cells: &[Cell<'_>]) -> String {
             row.extend(sides.map(|side| within(side, best)));
         }
         row.push(format!("{equal} of {}", answers.len()));
-        row.push(error.map_or_else(|| "–".to_owned(), |e| e.to_string()));
+        row.push(error.map_or_else(|| "label only".to_owned(), |e| e.to_string()));
         t.row(row);
     }
     if t.is_empty() { String::new() } else { t.to_string() }
@@ -76,12 +81,12 @@ pub(crate) fn images(cells: &[Cell<'_>]) -> String {
         }
         let head = ["image", "expected label", "float", "fixed", "secure", "rank float", "rank fixed", "rank secure"];
         let mut t = Table::new(0, &head);
-        let or_dash = |x: Option<u64>| x.map_or_else(|| "–".to_owned(), |x| x.to_string());
         for a in by_image.values() {
             let labels = [a.image, a.float_label, a.fixed_label, a.secure_label].map(|x| x.to_string());
             let [image, float, fixed, secure] = labels;
-            let ranks = [a.float_rank, a.fixed_rank, a.secure_rank].map(or_dash);
-            t.row([image, or_dash(a.expected_label), float, fixed, secure].into_iter().chain(ranks).collect());
+            let or_why = |x: Option<u64>| x.map_or_else(|| none(&[a]), |x| x.to_string());
+            let ranks = [a.float_rank, a.fixed_rank, a.secure_rank].map(or_why);
+            t.row([image, or_why(a.expected_label), float, fixed, secure].into_iter().chain(ranks).collect());
         }
         let _ = writeln!(out, "### {protocol} · {model} · {dataset}\n\n{t}");
     }
@@ -110,7 +115,8 @@ mod tests {
         assert!(squeezed.contains(row), "{squeezed}");
         let text = images(&all).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(
-            text.contains("| 1 | 1 | 1 | 1 | 3 | 1 | 1 | 6 |") && text.contains("| 2 | – | 2 | 2 | 2 | – |"),
+            text.contains("| 1 | 1 | 1 | 1 | 3 | 1 | 1 | 6 |")
+                && text.contains("| 2 | no label | 2 | 2 | 2 | no label |"),
             "{text}"
         );
         let mut old = folders.to_vec();

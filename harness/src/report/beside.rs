@@ -1,14 +1,15 @@
-//! One table a network: ours, rivals that were measured, and what papers print, in the same units.
+//! One table a network, in three bands: ours, rivals that were run here, and what papers print, in the same units.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::cells::{Cell, MIB, Metric, SECOND, smallest_loads};
 use super::compare::figure;
-use super::markdown::{Table, middle, number, spread, thousands};
+use super::markdown::{Table, number};
 use super::paper::{Others, Published, Quantity};
 
-const HEAD: [&str; 10] = [
+const HEAD: [&str; 11] = [
+    "band",
     "who",
     "secure against",
     "link",
@@ -18,8 +19,11 @@ const HEAD: [&str; 10] = [
     "MiB",
     "rounds",
     "peak MiB server / client",
-    "what it is",
+    "notes",
 ];
+
+const BANDS: &str = "**measured**: ours, run here, every answer verified. **rival**: the authors' own code, run on a machine of \
+    this kind, not verified. **printed**: what a paper or a public source says; machines are not public.";
 
 /// A table for each network that we ran and others did too. Nothing if there is none.
 pub(crate) fn tables(others: &Others, cells: &[Cell<'_>]) -> String {
@@ -35,44 +39,64 @@ pub(crate) fn tables(others: &Others, cells: &[Cell<'_>]) -> String {
         if !known || ours.iter().all(|c| c.good().next().is_none()) {
             continue;
         }
-        let mut t = Table::new(3, &HEAD);
-        ours.iter().for_each(|c| t.row(own(c)));
-        rivals(others, model, &mut t);
-        for p in others.published.iter().filter(|p| p.model == model && p.over.is_empty()) {
-            published(p, &mut t);
-        }
-        let _ = writeln!(out, "**{model}**, one query\n\n{t}");
+        let mut t = Table::new(4, &HEAD);
+        let mut notes = Notes::default();
+        ours.iter().for_each(|c| t.row(own(c, &mut notes)));
+        rivals(others, model, &mut t, &mut notes);
+        published(others, model, &mut t, &mut notes);
+        let _ = writeln!(out, "**{model}**, one query\n\n{t}\n{notes}");
     }
-    out
+    if out.is_empty() { out } else { format!("{BANDS}\n\n{out}") }
 }
 
-fn own(c: &Cell<'_>) -> Vec<String> {
+/// What stands below a table, so that its cells stay narrow.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Notes {
+    /// The number of a note, which is the same for the same text.
+    fn number(&mut self, text: String) -> usize {
+        let place = self.0.iter().position(|n| *n == text).unwrap_or_else(|| {
+            self.0.push(text);
+            self.0.len() - 1
+        });
+        place + 1
+    }
+
+    /// `1, 3`
+    fn numbers(&mut self, texts: impl IntoIterator<Item = String>) -> String {
+        texts.into_iter().map(|t| self.number(t).to_string()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl std::fmt::Display for Notes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(i, n)| writeln!(f, "{}. {n}", i + 1))
+    }
+}
+
+fn own(c: &Cell<'_>, notes: &mut Notes) -> Vec<String> {
     let r = c.setting();
-    let method = if c.is_measured() { String::new() } else { format!(", {}", c.method()) };
-    let runs = c.good().count();
-    let what = if runs == 0 { c.outcome() } else { format!("measured and verified here: {}{method}", c.load()) };
+    let mut texts = vec![c.load()];
+    texts.extend((!c.is_measured()).then(|| c.method()));
+    texts.extend((c.good().count() < c.rows.len()).then(|| c.outcome()));
     vec![
+        "measured".into(),
         format!("**{}**", r.protocol),
         super::table::adversary(&r.adversary).to_owned(),
         r.link.clone(),
-        spread(c.per_query(Metric::Wall), SECOND),
+        c.shown_per_query(Metric::Wall, SECOND),
         c.link_time(Cell::per_query),
-        middle(c.per_query(Metric::Cpu), SECOND),
-        middle(c.per_query(Metric::Bytes), MIB),
-        c.total(Metric::Rounds).map_or_else(|| "–".into(), |s| thousands(s.median.round() as i64)),
-        peaks(c),
-        what,
+        c.middle_per_query(Metric::Cpu, SECOND),
+        c.middle_per_query(Metric::Bytes, MIB),
+        c.rounds(),
+        c.peaks(),
+        notes.numbers(texts),
     ]
 }
 
-/// `1,300 / 600`
-pub(crate) fn peaks(c: &Cell<'_>) -> String {
-    let peak = |metric| c.total(metric).map_or_else(|| "–".into(), |s| thousands((s.max / MIB).round() as i64));
-    format!("{} / {}", peak(Metric::ServerPeak), peak(Metric::ClientPeak))
-}
-
 /// Figures of one rival stand in one row; conditions that hold for one of them only stand behind it.
-fn rivals(others: &Others, model: &str, t: &mut Table) {
+fn rivals(others: &Others, model: &str, t: &mut Table, notes: &mut Notes) {
     let mut systems: Vec<&str> = Vec::new();
     for p in others.peers.iter().filter(|p| p.model == model) {
         if !systems.contains(&p.system.as_str()) {
@@ -84,7 +108,7 @@ fn rivals(others: &Others, model: &str, t: &mut Table) {
         let figure = |quantity: Quantity, unit: f64| {
             let found = rows().find(|p| p.metric == quantity);
             let ours = found.and_then(|p| Some(p.value * quantity.unit(&p.unit)? / unit));
-            ours.map_or_else(|| "–".to_owned(), number)
+            ours.map_or_else(|| "not measured".to_owned(), number)
         };
         let mut conditions: Vec<String> = Vec::new();
         for p in rows().filter(|p| !p.conditions.is_empty()) {
@@ -94,40 +118,59 @@ fn rivals(others: &Others, model: &str, t: &mut Table) {
                 conditions.push(text);
             }
         }
-        let what = [&["run on a machine of this kind, not verified".to_owned()], &conditions[..]].concat().join("; ");
+        let conditions = if conditions.is_empty() { "as its authors ship it".into() } else { conditions.join("; ") };
         t.row(vec![
+            "rival".into(),
             system.to_owned(),
             "semi-honest parties".into(),
             "loopback".into(),
             figure(Quantity::Seconds, SECOND),
-            "–".to_owned(),
+            "no link set".into(),
             figure(Quantity::CpuSeconds, SECOND),
             figure(Quantity::Bytes, MIB),
             figure(Quantity::Rounds, 1.0),
             format!("{} / {}", figure(Quantity::ServerMemory, MIB), figure(Quantity::ClientMemory, MIB)),
-            what,
+            notes.numbers([conditions]),
         ]);
     }
 }
 
-fn published(p: &Published, t: &mut Table) {
-    let dash = || "–".to_owned();
-    let place = |quantity| if p.metric == quantity { figure(p) } else { dash() };
-    if p.metric == Quantity::Other {
-        return;
+/// Figures that one source prints of one system stand in one row.
+fn published(others: &Others, model: &str, t: &mut Table, notes: &mut Notes) {
+    let of_model = |p: &&Published| p.model == model && p.over.is_empty() && p.metric != Quantity::Other;
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    for p in others.published.iter().filter(of_model) {
+        if seen.contains(&(&p.system, &p.source)) {
+            continue;
+        }
+        seen.push((&p.system, &p.source));
+        let rows =
+            || others.published.iter().filter(of_model).filter(|q| (&q.system, &q.source) == (&p.system, &p.source));
+        let place = |quantity| {
+            let found = rows().find(|q| q.metric == quantity);
+            found.map_or_else(|| "not printed".to_owned(), figure)
+        };
+        let link = rows().map(|q| q.link.as_str()).find(|l| !l.is_empty()).unwrap_or("not printed");
+        let memory = match [Quantity::ServerMemory, Quantity::ClientMemory].map(place) {
+            [server, client] if server == client => server, // neither is printed
+            [server, client] => format!("{server} / {client}"),
+        };
+        let statements = rows().map(|q| q.statement.as_str()).collect::<std::collections::BTreeSet<_>>();
+        let statements = statements.into_iter().collect::<Vec<_>>().join("; ");
+        t.row(vec![
+            "printed".into(),
+            p.system.clone(),
+            "see its paper".into(),
+            link.to_owned(),
+            place(Quantity::Seconds),
+            "not printed".into(),
+            place(Quantity::CpuSeconds),
+            place(Quantity::Bytes),
+            place(Quantity::Rounds),
+            memory,
+            notes.numbers([format!("{}: {statements}; machine {}", p.source, p.machine)]),
+        ]);
     }
-    t.row(vec![
-        p.system.clone(),
-        dash(),
-        if p.link.is_empty() { dash() } else { p.link.clone() },
-        place(Quantity::Seconds),
-        dash(),
-        place(Quantity::CpuSeconds),
-        place(Quantity::Bytes),
-        place(Quantity::Rounds),
-        dash(),
-        format!("printed: {}; {}; machine {}", p.source, p.statement, p.machine),
-    ]);
 }
 
 /// What silent OT saves: a protocol beside itself over IKNP, where both were run. Nothing if neither was.
@@ -158,7 +201,8 @@ pub(crate) fn ot_extension(cells: &[Cell<'_>]) -> String {
         for (metric, unit) in [(Metric::Cpu, SECOND), (Metric::Bytes, MIB)] {
             let [iknp, ferret] = [over, under].map(|c| c.total(metric));
             let ratio = iknp.zip(ferret).map(|(a, b)| a.median / b.median);
-            row.extend([middle(iknp, unit), middle(ferret, unit), ratio.map_or_else(|| "–".into(), number)]);
+            row.extend([over, under].map(|c| c.middle(metric, unit)));
+            row.push(ratio.map_or_else(|| "not measured".into(), number));
         }
         t.row(row);
     }
@@ -191,16 +235,17 @@ mod tests {
     fn ours_rivals_and_papers_stand_in_one_table_in_one_unit() {
         let mut folders = [folder()];
         let text = squeezed(&tables(&real(), &cells(&folders)));
-        let ours = "| **cheetah** | semi-honest parties | lan | 0.101 | 0.00411 | 0.0800 | 0.288 | 11 |";
-        let rival =
-            "| SPU 0.9.5 Cheetah | semi-honest parties | loopback | 1.15 | – | 0.980 | 3.87 | – | 1,136 / 1,087 |";
+        let ours = "| measured | **cheetah** | semi-honest parties | lan | 0.101 | 0.00411 | 0.0800 | 0.288 | 11 |";
+        let rival = "| SPU 0.9.5 Cheetah | semi-honest parties | loopback | 1.15 | no link set | 0.980 | 3.87 | not measured | 1,136 / 1,087 |";
         assert!(text.contains("**mnist-cnn4**") && text.contains(ours) && text.contains(rival), "{text}");
         assert!(!text.contains("plain"), "the insecure reference is no rival: {text}");
         folders[0].runs.iter_mut().for_each(|r| r.model = "resnet50".into());
         let text = squeezed(&tables(&real(), &cells(&folders)));
-        assert!(text.contains("| 97.8 | – | 131 | 1,815 | 1,062 | 2,077 / 975 |"), "{text}");
+        assert!(text.contains("| 97.8 | no link set | 131 | 1,815 | 1,062 | 2,077 / 975 |"), "{text}");
         assert!(
-            text.contains("| Cheetah | – | wan | < 2.5 min | – |") && text.contains("USENIX Security 2022"),
+            text.contains(
+                "| printed | Cheetah | see its paper | wan | < 2.5 min | not printed | not printed | 2.3 GB | not printed |"
+            ) && text.contains("USENIX Security 2022"),
             "{text}"
         );
         folders[0].runs.iter_mut().for_each(|r| r.model = "other".into());

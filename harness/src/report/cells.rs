@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use si_netem::Profile;
 
-use super::markdown::middle;
+use super::markdown::{number, spread, thousands};
 use crate::record::{Folder, HONEST, LinkGate, Method, RunRow, Status};
 use crate::stats::{Summary, summary};
 
@@ -128,9 +128,64 @@ impl<'a> Cell<'a> {
     /// The link's time by arithmetic, for a reader; of one query or of all. Rows that do not tell the connections' rounds
     /// apart give a bound.
     pub(crate) fn link_time(&self, of: fn(&Self, Metric) -> Option<Summary>) -> String {
-        let bound = self.setting().busiest_lane_rounds.is_none() && self.setting().lanes > 1;
-        let text = middle(of(self, Metric::LinkTime), SECOND);
-        if bound && text != "–" { format!("≤ {text}") } else { text }
+        let r = self.setting();
+        let bound = if r.busiest_lane_rounds.is_none() && r.lanes > 1 { "≤ " } else { "" };
+        match of(self, Metric::LinkTime) {
+            Some(s) => format!("{bound}{}", number(s.median / SECOND)),
+            None if r.link_means == "none" => "no link set".into(),
+            None => self.absence(Metric::LinkTime),
+        }
+    }
+
+    /// Median and range of the whole load in `unit`, or why there is none.
+    pub(crate) fn shown(&self, metric: Metric, unit: f64) -> String {
+        self.total(metric).map_or_else(|| self.absence(metric), |s| spread(s, unit))
+    }
+
+    /// The same for one query.
+    pub(crate) fn shown_per_query(&self, metric: Metric, unit: f64) -> String {
+        self.per_query(metric).map_or_else(|| self.absence(metric), |s| spread(s, unit))
+    }
+
+    /// The median alone.
+    pub(crate) fn middle(&self, metric: Metric, unit: f64) -> String {
+        self.total(metric).map_or_else(|| self.absence(metric), |s| number(s.median / unit))
+    }
+
+    /// The median of one query alone.
+    pub(crate) fn middle_per_query(&self, metric: Metric, unit: f64) -> String {
+        self.per_query(metric).map_or_else(|| self.absence(metric), |s| number(s.median / unit))
+    }
+
+    /// The client's rounds of the whole load.
+    pub(crate) fn rounds(&self) -> String {
+        let metric = Metric::Rounds;
+        self.total(metric).map_or_else(|| self.absence(metric), |s| thousands(s.median.round() as i64))
+    }
+
+    /// Greatest memory of server and client in MiB: `1,300 / 600`.
+    pub(crate) fn peaks(&self) -> String {
+        let peak = |metric| self.total(metric).map(|s| thousands((s.max / MIB).round() as i64));
+        match (peak(Metric::ServerPeak), peak(Metric::ClientPeak)) {
+            (Some(server), Some(client)) => format!("{server} / {client}"),
+            _ => self.absence(Metric::ServerPeak),
+        }
+    }
+
+    /// Why a metric has no value.
+    fn absence(&self, metric: Metric) -> String {
+        let good: Vec<&RunRow> = self.good().collect();
+        if self.rows.iter().all(|r| r.status == Status::Skipped) {
+            "not run".into()
+        } else if good.is_empty() {
+            self.outcome()
+        } else if good.iter().all(|r| r.resumed_inferences.is_some()) {
+            "resumed".into()
+        } else if metric.is_time() && good.iter().any(|r| r.link_gate == LinkGate::Fail) {
+            "link off".into()
+        } else {
+            "not measured".into()
+        }
     }
 
     /// `batch 8`, or Fusion's plan; and whether the client learns no more than the label.
@@ -157,7 +212,7 @@ impl<'a> Cell<'a> {
         let r = self.setting();
         match r.composed_from {
             Some(n) => {
-                let [n, of] = [n, r.inferences].map(|x| super::markdown::thousands(x as i64));
+                let [n, of] = [n, r.inferences].map(|x| thousands(x as i64));
                 format!("{} ({n} of {of})", r.method)
             }
             None => r.method.to_string(),
@@ -189,8 +244,7 @@ impl<'a> Cell<'a> {
     /// `480 of 480 answers`, over the repetitions that count.
     pub(crate) fn verified(&self) -> String {
         let sum = |of: fn(&RunRow) -> Option<u64>| self.good().filter_map(of).sum::<u64>();
-        let [equal, checked] =
-            [sum(|r| r.labels_equal), sum(|r| r.labels_checked)].map(|x| super::markdown::thousands(x as i64));
+        let [equal, checked] = [sum(|r| r.labels_equal), sum(|r| r.labels_checked)].map(|x| thousands(x as i64));
         if equal == checked { equal } else { format!("{equal} of {checked}") }
     }
 
@@ -212,6 +266,14 @@ impl<'a> Cell<'a> {
 /// Repetitions that are enough for a median with a range (local).
 const ENOUGH: usize = 3;
 
+/// What makes two rows repetitions of one setting: everything that is chosen, nothing that is found.
+pub(crate) fn key(row: &RunRow) -> impl Ord + use<'_> {
+    let names = [&row.protocol, &row.model, &row.dataset, &row.link, &row.reveal, &row.truncation];
+    let size = (row.batch, row.queries, row.inferences, row.composed_from);
+    let plan = (row.fusion_copies, row.fusion_tolerance, row.fusion_chunk);
+    (names, size, plan, (row.threads, row.lanes))
+}
+
 /// The cells of several folders, in the order of tables. A setting that several folders have is taken from the latest
 /// with enough good repetitions; if none has, from the one with the most: samples of different days are never mixed.
 pub(crate) fn cells(folders: &[Folder]) -> Vec<Cell<'_>> {
@@ -220,10 +282,7 @@ pub(crate) fn cells(folders: &[Folder]) -> Vec<Cell<'_>> {
         let mut own: BTreeMap<_, Cell<'_>> = BTreeMap::new();
         // What a cheating server costs is no cost of the protocol.
         for row in folder.runs.iter().filter(|r| r.server == HONEST) {
-            let names = [&row.protocol, &row.model, &row.dataset, &row.link, &row.reveal, &row.truncation];
-            let size = (row.batch, row.queries, row.inferences, row.composed_from);
-            let plan = (row.fusion_copies, row.fusion_tolerance, row.fusion_chunk);
-            let key = (names, size, plan, (row.threads, row.lanes), &folder.machine.name);
+            let key = (key(row), &row.link_means, &folder.machine.name);
             own.entry(key).or_insert_with(|| Cell { folder, rows: Vec::new() }).rows.push(row);
         }
         for (key, cell) in own {

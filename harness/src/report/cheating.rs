@@ -42,7 +42,7 @@ impl<'a> Judged<'a> {
     }
 
     fn agreement(&self) -> String {
-        self.agrees().map_or("–", |inside| if inside { "yes" } else { "NO" }).to_owned()
+        self.agrees().map_or("no theory", |inside| if inside { "yes" } else { "NO" }).to_owned()
     }
 }
 
@@ -193,7 +193,8 @@ fn processes(folders: &[Folder]) -> String {
         let accused: BTreeSet<_> = rows.iter().filter(|r| !r.accused.is_empty()).map(|r| r.accused.as_str()).collect();
         let why =
             rows.iter().find(|r| r.status == Status::Abort).or_else(|| rows.iter().find(|r| !r.reason.is_empty()));
-        let why = why.filter(|r| r.status != Status::Wrong).map_or_else(|| "–".to_owned(), |r| check(&r.reason));
+        let why =
+            why.filter(|r| r.status != Status::Wrong).map_or_else(|| "none failed".to_owned(), |r| check(&r.reason));
         t.row(vec![
             model.clone(),
             server.strip_prefix("cheat:").unwrap_or(server).to_owned(),
@@ -266,14 +267,14 @@ fn detection(all: &[&Judged<'_>]) -> Table {
             r.model.clone(),
             plan(r),
             r.server.trim_start_matches("cheat:").to_owned(),
-            r.corrupted.map_or("–".into(), count),
+            r.corrupted.map_or("not counted".into(), count),
             count(r.trials),
             rate(r.caught, r.trials, j.caught),
-            e.map_or("–".into(), |e| chance(e.caught)),
+            e.map_or("no theory".into(), |e| chance(e.caught)),
             count(r.caught_by_copies),
             count(r.caught_by_public),
             rate(r.fooled, r.trials, j.fooled),
-            e.and_then(|e| e.fooled).map_or("–".into(), chance),
+            e.and_then(|e| e.fooled).map_or("no theory".into(), chance),
             j.agreement(),
         ]);
     }
@@ -304,13 +305,13 @@ fn accuracy(all: &[&Judged<'_>]) -> Table {
             r.protocol.clone(),
             r.model.clone(),
             r.server.trim_start_matches("cheat:").to_owned(),
-            accuracy.map_or("–".into(), |a| format!("{a:.4}")),
+            accuracy.map_or("several models".into(), |a| format!("{a:.4}")),
             count(r.fusion_public),
             count(r.fusion_tolerance),
             count(r.trials),
             rate(r.trials - r.caught, r.trials, accepted),
-            urn(r).map_or("–".into(), chance),
-            accuracy.map_or("–".into(), |a| chance(binomial(r, a))),
+            urn(r).map_or("no theory".into(), chance),
+            accuracy.map_or("no theory".into(), |a| chance(binomial(r, a))),
             count(r.caught_by_copies),
             j.agreement(),
         ]);
@@ -356,6 +357,8 @@ mod tests {
         TrialRow {
             setting: server.to_owned(),
             protocol: "fusion(plain)".into(),
+            model: "mnist-cnn4".into(),
+            truncation: "one-bit".into(),
             server: server.to_owned(),
             queries: 16,
             fusion_copies: 2,
@@ -407,7 +410,10 @@ mod tests {
         add("fusion(cheetah)", Status::Abort, why, "server");
         f.trials.push(row("cheat:flip-label:2", Some(2), 974, 26));
         let text = page(&[f]).split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(text.contains("| cheetah | batch 8 | **unnoticed**: 1 of 8 labels wrong | nobody | – | 1 |"), "{text}");
+        assert!(
+            text.contains("| cheetah | batch 8 | **unnoticed**: 1 of 8 labels wrong | nobody | none failed | 1 |"),
+            "{text}"
+        );
         assert!(text.contains("| **caught**: abort | server | the copies of 1 queries differ | 1 |"), "{text}");
         assert!(text.contains("in the interval in 1 of 1 settings") && text.contains("| 0.9746 |"), "{text}");
         assert_eq!(page(&[samples::folder("b")]), "");

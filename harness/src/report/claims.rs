@@ -50,13 +50,44 @@ fn judge(p: &Published, o: &Ours) -> (Verdict, &'static str) {
     }
 }
 
+/// `3 reproduced, 2 not reproduced, 20 not run`, and the rows of those that were run.
+pub(crate) fn summary(others: &Others, cells: &[Cell<'_>]) -> String {
+    let mut t = Table::new(3, &["claim", "model", "link", "paper", "ours", "verdict"]);
+    for p in claims(others) {
+        for o in ours(p, cells) {
+            let claim = format!("{}: {} ({})", p.system, p.statement, p.metric.name());
+            t.row(vec![claim, o.model.clone(), o.link.clone(), figure(p), interval(&o), verdict(p, &o)]);
+        }
+    }
+    let counts = counts(others, cells);
+    if t.is_empty() { format!("{counts}.") } else { format!("{counts}.\n\n{t}") }
+}
+
+/// What is a claim: absolute seconds are of a machine and none.
+fn claims(others: &Others) -> impl Iterator<Item = &Published> {
+    others.published.iter().filter(|p| !(p.over.is_empty() && p.metric == Quantity::Seconds))
+}
+
+/// A claim counts once, by the worst of its settings.
+fn counts(others: &Others, cells: &[Cell<'_>]) -> String {
+    let mut counts = [0usize; 3];
+    for p in claims(others) {
+        let worst = ours(p, cells).iter().map(|o| judge(p, o).0).max();
+        counts[worst.unwrap_or(Verdict::NotRun) as usize] += 1;
+    }
+    format!("{} reproduced, {} not reproduced, {} not run", counts[0], counts[1], counts[2])
+}
+
+fn verdict(p: &Published, o: &Ours) -> String {
+    let (verdict, how) = judge(p, o);
+    if how.is_empty() { verdict.to_string() } else { format!("{verdict} ({how})") }
+}
+
 /// The page: a count, the rule, and one row for each claim and setting. Absolute seconds are of a machine and no claim.
 pub(crate) fn page(others: &Others, cells: &[Cell<'_>]) -> String {
     let head = ["claim", "source", "model", "link", "method", "paper", "ours", "verdict"];
     let mut t = Table::new(5, &head);
-    let mut counts = [0usize; 3];
-    let claims = others.published.iter().filter(|p| !(p.over.is_empty() && p.metric == Quantity::Seconds));
-    for p in claims {
+    for p in claims(others) {
         let found = ours(p, cells);
         let claim = format!("{}: {}", p.system, p.statement);
         let mut line = |model: &str, link: &str, method: &str, ours: String, verdict: String| {
@@ -64,18 +95,15 @@ pub(crate) fn page(others: &Others, cells: &[Cell<'_>]) -> String {
             t.row(cells.into_iter().chain([figure(p), ours, verdict]).collect());
         };
         for o in &found {
-            let (verdict, how) = judge(p, o);
-            let how = if how.is_empty() { String::new() } else { format!(" ({how})") };
-            line(&o.model, &o.link, &o.method, interval(o), format!("{verdict}{how}"));
+            line(&o.model, &o.link, &o.method, interval(o), verdict(p, o));
         }
         if found.is_empty() {
-            line(&any(&p.model), &any(&p.link), "–", "–".into(), Verdict::NotRun.to_string());
+            let why = p.not_run();
+            line(&any(&p.model), &any(&p.link), why, why.into(), Verdict::NotRun.to_string());
         }
-        // A claim counts once, by the worst of its settings.
-        counts[found.iter().map(|o| judge(p, o).0).max().unwrap_or(Verdict::NotRun) as usize] += 1;
     }
     let mut out = String::from("# Claims of the papers\n\n");
-    let _ = writeln!(out, "{} reproduced, {} not reproduced, {} not run.\n", counts[0], counts[1], counts[2]);
+    let _ = writeln!(out, "{}.\n", counts(others, cells));
     let _ = writeln!(
         out,
         "A ratio is reproduced if our interval (95 % of resamples) reaches the paper's figure within a factor of {TOLERANCE} \

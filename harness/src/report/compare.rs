@@ -171,13 +171,13 @@ fn published<'p>(rows: impl Iterator<Item = &'p &'p Published>, cells: &[Cell<'_
                 p.protocol.clone(),
                 any(model),
                 any(link),
-                o.map_or_else(|| "not run".into(), |o| o.method.clone()),
+                o.map_or_else(|| p.not_run().into(), |o| o.method.clone()),
                 figure(p),
-                o.map_or_else(|| "–".into(), interval),
-                o.map_or_else(|| "–".into(), |o| quotient(p, o)),
+                o.map_or_else(|| "not run".into(), interval),
+                o.map_or_else(|| "not run".into(), |o| quotient(p, o)),
             ];
             if machines {
-                row.extend([p.machine.clone(), o.map_or_else(|| "–".into(), |o| o.machine.clone())]);
+                row.extend([p.machine.clone(), o.map_or_else(|| "not run".into(), |o| o.machine.clone())]);
             }
             t.row(row);
         };
@@ -200,10 +200,10 @@ fn ratios(others: &Others, cells: &[Cell<'_>]) -> Table {
                 p.over.clone(),
                 any(model),
                 any(link),
-                o.map_or_else(|| "not run".into(), |o| o.method.clone()),
+                o.map_or_else(|| p.not_run().into(), |o| o.method.clone()),
                 figure(p),
-                o.map_or_else(|| "–".into(), interval),
-                o.map_or_else(|| "–".into(), |o| quotient(p, o)),
+                o.map_or_else(|| "not run".into(), interval),
+                o.map_or_else(|| "not run".into(), |o| quotient(p, o)),
             ]);
         };
         match ours(p, cells).as_slice() {
@@ -230,15 +230,15 @@ fn peers<'p>(rows: impl Iterator<Item = &'p Peer>, cells: &[Cell<'_>], machines:
             p.system.clone(),
             p.model.clone(),
             p.metric.name().into(),
-            p.conditions.clone(),
+            if p.conditions.is_empty() { "none".into() } else { p.conditions.clone() },
             p.protocol.clone(),
             o.as_ref().map_or_else(|| "not run".into(), |o| o.link.clone()),
             format!("{} {}", p.value, p.unit),
-            o.as_ref().map_or_else(|| "–".into(), interval),
-            o.as_ref().map_or_else(|| "–".into(), |o| number(o.value / p.value)),
+            o.as_ref().map_or_else(|| "not run".into(), interval),
+            o.as_ref().map_or_else(|| "not run".into(), |o| number(o.value / p.value)),
         ];
         if machines {
-            row.extend([p.machine.clone(), o.map_or_else(|| "–".into(), |o| o.machine)]);
+            row.extend([p.machine.clone(), o.map_or_else(|| "not run".into(), |o| o.machine)]);
         }
         t.row(row);
     }
@@ -294,7 +294,7 @@ mod tests {
         assert!(text.contains(row), "{text}");
         folders[0].runs.retain(|r| r.link != "loopback");
         let text = squeezed(&bands(&real(), &cells(&folders)));
-        assert!(text.contains("| time | 64-bit ring | cheetah | not run | 1.15 s | – | – |"), "{text}");
+        assert!(text.contains("| time | 64-bit ring | cheetah | not run | 1.15 s | not run | not run |"), "{text}");
         assert!(text.contains("| communication | 64-bit ring | cheetah | lan | 4.06 MB | 0.302 | 0.0744 |"), "{text}");
     }
 
@@ -311,11 +311,17 @@ mod tests {
              composed (32 of 2,660) | 30.9 x | {expect} |"
         );
         assert!(text.contains(&row), "{row}\n{text}");
-        assert!(text.contains("| time | simc | muse | any | any | not run | up to 11.4 x | – | – |"), "{text}");
-        assert!(text.contains("| communication | simc | muse | any | any | not run | 23–29 x | – | – |"), "{text}");
+        assert!(
+            text.contains("| time | simc | muse | any | any | not built | up to 11.4 x | not run | not run |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| communication | simc | muse | any | any | not built | 23–29 x | not run | not run |"),
+            "{text}"
+        );
         assert!(
             text.contains(
-                "| Cheetah: time | cheetah | resnet50 | wan | not run | < 2.5 min | – | – | not public | – |"
+                "| Cheetah: time | cheetah | resnet50 | wan | not run | < 2.5 min | not run | not run | not public | not run |"
             )
         );
     }

@@ -1,9 +1,8 @@
 //! What Fusion costs beside one inference of its inner protocol that stands alone, plan by plan.
 
-use si_fusion::Plan;
-
 use super::cells::{Cell, MIB, Metric, SECOND};
-use super::markdown::{Table, number, spread};
+use super::markdown::{Table, number};
+use super::table::soundness;
 use crate::stats::median;
 
 /// A plan's cost beside the inner protocol's.
@@ -11,6 +10,7 @@ pub(crate) struct Price<'c, 'a> {
     pub(crate) cell: &'c Cell<'a>,
     /// Amortised time of a query over the time of one inference alone on the same link.
     pub(crate) time: Option<f64>,
+    cpu: Option<f64>,
     pub(crate) bytes: Option<f64>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn prices<'c, 'a>(cells: &'c [Cell<'a>]) -> Vec<Price<'c, 'a>> {
             let one = alone(cells, cell)?.per_query(metric)?.median;
             Some(own / one)
         };
-        Price { cell, time: times(Metric::Wall), bytes: times(Metric::Bytes) }
+        Price { cell, time: times(Metric::Wall), cpu: times(Metric::Cpu), bytes: times(Metric::Bytes) }
     };
     counted.map(price).collect()
 }
@@ -75,12 +75,13 @@ pub(crate) fn page(cells: &[Cell<'_>]) -> String {
         "r",
         "time a query s",
         "× one inference",
+        "CPU × one inference",
         "MiB a query",
         "× one inference",
         "mixing and checks",
     ];
     let mut t = Table::new(5, &head);
-    let times = |x: Option<f64>| x.map_or("–".into(), |x| format!("{}×", number(x)));
+    let times = |x: Option<f64>| x.map_or("inner not run".into(), |x| format!("{}×", number(x)));
     for p in prices(cells) {
         let r = p.cell.setting();
         t.row(vec![
@@ -89,13 +90,14 @@ pub(crate) fn page(cells: &[Cell<'_>]) -> String {
             r.link.clone(),
             p.cell.load(),
             p.cell.method(),
-            bound(p.cell).map_or("–".into(), |b| format!("{b:.2}")),
+            soundness(r).map_or("no plan".into(), |b| format!("{b:.2}")),
             format!("{:.3}", p.inferences_a_query()),
-            spread(p.cell.per_query(Metric::Wall), SECOND),
+            p.cell.shown_per_query(Metric::Wall, SECOND),
             times(p.time),
-            spread(p.cell.per_query(Metric::Bytes), MIB),
+            times(p.cpu),
+            p.cell.shown_per_query(Metric::Bytes, MIB),
             times(p.bytes),
-            bookkeeping(p.cell).map_or("–".into(), |x| format!("{} %", number(100.0 * x))),
+            bookkeeping(p.cell).map_or("not run".into(), |x| format!("{} %", number(100.0 * x))),
         ]);
     }
     if t.is_empty() {
@@ -107,18 +109,6 @@ pub(crate) fn page(cells: &[Cell<'_>]) -> String {
          inferences share rounds, weight transforms and OT extension. *Mixing and checks*: what Fusion itself adds, as a part of \
          the client's time.\n\n{t}"
     )
-}
-
-fn bound(cell: &Cell<'_>) -> Option<f64> {
-    let r = cell.setting();
-    let size = |x: u64| usize::try_from(x).ok();
-    let plan = Plan::new(
-        size(r.queries)?,
-        size(r.fusion_copies?)?,
-        size(r.fusion_public?)?,
-        size(r.fusion_tolerance.unwrap_or(0))?,
-    );
-    Some(plan.ok()?.bound().log2_probability)
 }
 
 #[cfg(test)]

@@ -8,14 +8,17 @@ mod cells;
 mod cheating;
 mod claims;
 mod compare;
-mod fusion;
+mod diff;
 mod fusion_cost;
+mod html;
 mod markdown;
 mod operators;
+mod pages;
 mod paper;
 mod plot;
 mod soundness;
 mod splice;
+mod sweep;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,10 +30,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::check::{self, Severity};
 use crate::record::{Folder, RUNS_CSV, Status, TrialRow};
-use cells::{Cell, cells, smallest_loads};
+use cells::cells;
+pub(crate) use diff::diff;
+use html::Page;
+use pages::Source;
 use paper::Others;
-use plot::Figure;
-use table::Detail;
 
 /// What to report from, and where to.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,6 +43,9 @@ pub(crate) struct ReportArgs {
     /// measured last
     #[arg(long, value_name = "DIR", num_args = 1.., default_value = "results/records")]
     pub(crate) records: Vec<PathBuf>,
+    /// Only this part; without it both, and all of it on one page, index.html
+    #[arg(long, value_name = "PART")]
+    pub(crate) part: Option<Part>,
     /// Folder for tables and figures
     #[arg(long, value_name = "DIR", default_value = "results/report")]
     pub(crate) out: PathBuf,
@@ -50,6 +57,15 @@ pub(crate) struct ReportArgs {
     pub(crate) paper: PathBuf,
 }
 
+/// What of the report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// Markdown pages, and the tables in the main page.
+    Tables,
+    /// SVG and PNG.
+    Figures,
+}
+
 /// Writes the report and prints what it wrote.
 ///
 /// # Errors
@@ -58,50 +74,49 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     let folders = choose(&args.records)?;
     let cautions = sound(&folders)?;
     let others = Others::read(&args.paper)?;
-    let all = cells(&folders);
-    let cheating = cheating::page(&folders);
-    ensure!(!all.is_empty() || !cheating.is_empty(), "no runs in {}", shown(&folders));
+    let every = cells(&folders);
+    let judged = cheating::judged(&folders);
+    ensure!(!every.is_empty() || !cheating::page(&folders).is_empty(), "no runs in {}", shown(&folders));
+    // Points of a sweep are many and of no paper: they have a page of their own.
+    let (swept, all): (Vec<_>, Vec<_>) = every.iter().cloned().partition(sweep::is_swept);
 
     let out = &args.out;
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let figures = plot::write(&all, &cheating::judged(&folders), out)?;
+    let figures = plot::draw(&swept, &all, &judged, &others);
+    if args.part != Some(Part::Tables) {
+        for f in &figures {
+            f.write(out)?;
+            println!("{0}/{1}.svg and {0}/{1}.png", out.display(), f.name);
+        }
+    }
+    if args.part == Some(Part::Figures) {
+        return Ok(());
+    }
     let command = command(args);
-    let or_none = |text: String| if text.is_empty() { "No records yet.".to_owned() } else { text };
-    let of_kind = |kind: &str| in_page(&figures, kind);
-    let detection =
-        format!("# Cheating servers\n\n{}\n{}", or_none(cheating), of_kind("detection") + &of_kind("accuracy"));
-    let cost = format!("# The price of Fusion\n\n{}\n{}", or_none(fusion_cost::page(&all)), of_kind("fusion-cost"));
-    let pages = [
-        ("cheating.md", detection),
-        ("fusion-cost.md", cost),
-        ("README.md", index(&folders, &all, &figures, &cautions)),
-        ("accuracy.md", format!("# Accuracy\n\n{ACCURACY_NOTE}\n\n{}", accuracy::images(&all))),
-        ("operators.md", format!("# Cost by operator\n\n{OPERATORS_NOTE}\n\n{}", operators::tables(&all))),
-        ("comparison.md", compare::bands(&others, &all)),
-        ("claims.md", claims::page(&others, &all)),
-        ("soundness.md", soundness::page()?.to_owned()),
-    ];
-    for (name, text) in pages {
-        let path = out.join(name);
+    let source = Source { folders: &folders, all: &all, swept: &swept, figures: &figures, others: &others };
+    let pages = source.pages(&cautions)?;
+    for (name, text) in &pages {
         let made = format!("<!-- Made by `{command}`; changes will be lost. -->\n\n");
-        fs::write(&path, format!("{made}{}\n", text.trim_end()))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        println!("{}", path.display());
+        write(&out.join(name), &format!("{made}{}\n", text.trim_end()))?;
     }
-    for f in &figures {
-        println!("{0}/{1}.svg and {0}/{1}.png", out.display(), f.name);
+    splice::splice_file(&args.readme, &source.main_page(args, &command))?;
+    println!("{}: tables", args.readme.display());
+    if args.part.is_none() {
+        let by_people = [("METHOD.md", include_str!("../../../results/METHOD.md")), ("BIAS.md", BIAS)];
+        let pages = pages.iter().map(|(file, text)| (*file, text.as_str())).chain(by_people);
+        let pages: Vec<_> = pages.map(|(file, markdown)| Page { file, markdown }).collect();
+        write(&out.join("index.html"), &html::page(TITLE, &pages, out)?)?;
     }
-    let shaped: Vec<_> = all.iter().filter(|c| c.setting().link_means != "none").cloned().collect();
-    let front = if shaped.is_empty() { &all } else { &shaped };
-    let first: Vec<_> = smallest_loads(&front.iter().collect::<Vec<_>>()).into_iter().cloned().collect();
-    let shown = |kind: &str| pictures(args, &figures, kind, front);
-    let texts = [
-        ("headline", format!("{}\n\n{}", headline(&folders, &first, &command), shown("time"))),
-        ("amortised", format!("{}\n{}{}", table::amortised(front), multiples(front), shown("amortised"))),
-        ("others", beside(&others, front)),
-    ];
-    splice::splice_file(&args.readme, &texts)?;
-    println!("{}: headline tables", args.readme.display());
+    Ok(())
+}
+
+const TITLE: &str = "Secure neural-network inference, measured";
+
+const BIAS: &str = include_str!("../../../results/BIAS.md");
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}", path.display());
     Ok(())
 }
 
@@ -116,7 +131,8 @@ pub(crate) fn soundness(out: &Path) -> Result<()> {
     let text = format!("<!-- Made by `bench soundness`; changes will be lost. -->\n\n{}\n", page.trim_end());
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     println!("{page}\n{}", path.display());
-    for f in plot::computed(out)? {
+    for f in plot::computed() {
+        f.write(out)?;
         println!("{0}/{1}.svg and {0}/{1}.png", out.display(), f.name);
     }
     Ok(())
@@ -128,7 +144,7 @@ pub(crate) fn soundness(out: &Path) -> Result<()> {
 /// If the folder cannot be read.
 pub(crate) fn totals(dir: &Path) -> Result<String> {
     let folders = [named_by_means(Folder::read(dir)?)];
-    Ok(format!("{}\n{}", table::headline(&cells(&folders), Detail::Short), cheating::page(&folders)))
+    Ok(format!("{}\n{}", table::headline(&cells(&folders), table::Detail::Short), cheating::page(&folders)))
 }
 
 /// Whether theory lies in the interval of what was measured, if there is a theory of this adversary.
@@ -136,22 +152,9 @@ pub(crate) fn agrees_with_theory(trials: &TrialRow) -> Option<bool> {
     cheating::Judged::new(trials).agrees()
 }
 
-const OPERATORS_NOTE: &str = "Medians over the repetitions. Time as the client sees it, waiting for the other party \
-    included; CPU time of all parties; up is from the client. Where a network has many operators, they are summed by kind.";
-
-const ACCURACY_NOTE: &str = "What each network answers in floating point, in fixed point (the oracle of every run), and \
-    under a protocol, beside the data set's label. A rank is the label's place among the scores: 1 is top-1, 5 and less \
-    top-5. Networks whose classes are not the data set's have no expected label.";
-
-/// The networks that others ran too, accuracy, and what silent OT saves, for the main page.
-fn beside(others: &Others, cells: &[Cell<'_>]) -> String {
-    let parts = [
-        ("", beside::tables(others, cells)),
-        ("Accuracy, in floating point, fixed point and under the protocol:", accuracy::summary(cells)),
-        ("Silent OT extension (Ferret) against IKNP:", beside::ot_extension(cells)),
-    ];
-    let there = parts.into_iter().filter(|(_, table)| !table.is_empty());
-    there.map(|(title, table)| format!("{title}\n\n{table}\n")).collect()
+/// The profile of a link that may be named by its means.
+fn profile(link: &str) -> &str {
+    link.split(" (").next().unwrap_or(link)
 }
 
 /// A link that the kernel made is another link than the model's of the same name: all tables, figures and comparisons
@@ -169,7 +172,7 @@ fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
     let mut chosen = Vec::new();
     for path in named {
         if path.join(RUNS_CSV).is_file() {
-            chosen.push(Folder::read(path)?);
+            chosen.push(named_by_means(Folder::read(path)?));
             continue;
         }
         let entries = fs::read_dir(path).with_context(|| {
@@ -209,7 +212,7 @@ fn choose(named: &[PathBuf]) -> Result<Vec<Folder>> {
 fn sound(folders: &[Folder]) -> Result<Vec<String>> {
     let mut cautions = Vec::new();
     for f in folders {
-        for finding in check::check(f) {
+        for finding in check::folder(f) {
             match finding.severity {
                 Severity::Problem => {
                     bail!("{}: {finding}; see all with bench check", f.dir.display());
@@ -235,78 +238,6 @@ fn command(args: &ReportArgs) -> String {
         }
     }
     text
-}
-
-/// What a reader must know to read the tables.
-const LEGEND: &str = "**time** barrier released until the client holds checked answers, offline phase included, set-up \
-    excluded: median [fastest..slowest] · **link s** what bytes and rounds take by \
-    arithmetic, rounds · RTT + bytes / rate, of the busiest connection: an upper bound, for a round in which both parties send \
-    at once takes half (≤: of all connections, which work side by side) · **CPU** of all parties · **MiB** sent by all parties, our framing included, TCP/IP \
-    excluded · **rounds** the client's · **peak** resident memory of a process · **answers right** compared with the network in the clear, in fixed point · **load** \
-    queries in one batch, or Fusion's plan: R queries, B copies of each, T public samples · **link** made by the model in the \
-    transport, unless (netem) or (tun) says that the kernel's TCP ran over a shaped interface";
-
-/// The part of the main page: links that papers use, not the development machine's loopback, if there are any.
-fn headline(folders: &[Folder], all: &[Cell<'_>], command: &str) -> String {
-    format!(
-        "{}\n{LEGEND}.\n\nRecords:\n\n{}\nMade by `{command}`.",
-        table::headline(all, Detail::Short),
-        table::provenance(folders, all)
-    )
-}
-
-/// The figures whose names begin with a word, for a page of the report.
-fn in_page(figures: &[Figure], kind: &str) -> String {
-    let of_kind = figures.iter().filter(|f| f.name.starts_with(kind));
-    of_kind.map(|f| format!("![{}]({}.svg)\n\n", f.caption, f.name)).collect()
-}
-
-/// The figures of a kind, one a model, if they can be reached from the page.
-fn pictures(args: &ReportArgs, figures: &[Figure], kind: &str, cells: &[Cell<'_>]) -> String {
-    let beside = args.readme.parent().unwrap_or(Path::new(""));
-    let Ok(out) = args.out.strip_prefix(beside) else { return String::new() };
-    let models: BTreeSet<_> = cells.iter().map(|c| plot::file_name(&[kind, &c.setting().model])).collect();
-    let mut text = String::new();
-    for f in figures.iter().filter(|f| models.contains(&f.name)) {
-        let _ = writeln!(text, "![{}]({}/{}.svg)\n", f.caption, out.display(), f.name);
-    }
-    text
-}
-
-/// Fusion beside its inner protocol, if there is any of it.
-fn multiples(all: &[Cell<'_>]) -> String {
-    let table = fusion::multiples(all);
-    if table.is_empty() { table } else { format!("{MULTIPLES_NOTE}\n\n{table}\n") }
-}
-
-const MULTIPLES_NOTE: &str = "A query of Fusion as a multiple of one inference of its inner protocol by itself (batch 1, the \
-    same link and machine), beside r = (R·B + T) / R, and what mixing, checking and the journal take of a measured run.";
-
-fn index(folders: &[Folder], all: &[Cell<'_>], figures: &[Figure], cautions: &[String]) -> String {
-    let mut out = String::from("# Report\n\n");
-    let _ = writeln!(out, "{}", table::provenance(folders, all));
-    out += "Other pages: [cost by operator](operators.md), [papers and rivals beside ours](comparison.md), \
-            [claims of the papers](claims.md), [accuracy image by image](accuracy.md), [cheating servers](cheating.md), \
-            [the price of Fusion](fusion-cost.md), [Fusion's plans](soundness.md).\n\n";
-    let _ = writeln!(out, "## Totals\n\n{LEGEND}.\n\n{}", table::headline(all, Detail::Full));
-    let _ = writeln!(out, "## Cost of one query\n\n{}", table::amortised(all));
-    out += &multiples(all);
-    let _ = writeln!(out, "## Accuracy\n\n{ACCURACY_NOTE}\n\n{}", accuracy::summary(all));
-    let _ = writeln!(out, "## Silent OT against IKNP\n\n{}", beside::ot_extension(all));
-    let _ = writeln!(out, "## Set-up, once for two parties\n\n{}", table::setup(all));
-    let _ = writeln!(
-        out,
-        "## Links as set and as seen\n\nMedian [least..greatest] of the probes before the runs.\n\n{}",
-        table::links(all)
-    );
-    if !cautions.is_empty() {
-        let _ = writeln!(out, "## Cautions\n\n- {}\n", cautions.join("\n- "));
-    }
-    out += "## Figures\n\n";
-    for f in figures {
-        let _ = writeln!(out, "![{}]({}.svg)\n", f.caption, f.name);
-    }
-    out
 }
 
 #[cfg(test)]
@@ -348,7 +279,7 @@ mod tests {
         fn args(&self) -> ReportArgs {
             let at = |name: &str| self.root.path().join(name);
             let paper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/paper");
-            ReportArgs { records: vec![at("records")], out: at("report"), readme: at("README.md"), paper }
+            ReportArgs { records: vec![at("records")], part: None, out: at("report"), readme: at("README.md"), paper }
         }
 
         fn text(&self, name: &str) -> String {
@@ -382,9 +313,35 @@ mod tests {
         assert!(w.text("report/operators.md").contains("## cheetah · mnist-cnn4 · lan · batch 1"));
         assert!(w.text("report/comparison.md").contains("ours/paper"));
         assert!(w.text("report/claims.md").contains("not run"));
-        let figure = w.text("report/time-mnist-cnn4.svg");
+        let (figure, html) = (w.text("report/time-mnist-cnn4.svg"), w.text("report/index.html"));
+        for part in ["<svg", "id=\"claims\"", "id=\"bias\"", "Imaginary 9000"] {
+            assert!(html.contains(part), "{part}");
+        }
         run(&w.args()).unwrap();
         assert_eq!((w.text("README.md"), w.text("report/time-mnist-cnn4.svg")), (readme, figure));
+        assert_eq!(w.text("report/index.html"), html);
+    }
+
+    #[test]
+    fn tables_and_figures_can_be_made_by_themselves() {
+        let w = World::new();
+        w.record("a", |_| {});
+        let there = |name: &str| w.root.path().join("report").join(name).exists();
+        run(&ReportArgs { part: Some(Part::Figures), ..w.args() }).unwrap();
+        assert!(there("time-mnist-cnn4.svg") && !there("README.md") && !there("index.html"));
+        fs::remove_dir_all(w.root.path().join("report")).unwrap();
+        run(&ReportArgs { part: Some(Part::Tables), ..w.args() }).unwrap();
+        assert!(!there("time-mnist-cnn4.svg") && there("README.md") && !there("index.html"));
+    }
+
+    #[test]
+    fn the_sealed_records_of_the_repository_are_as_they_were_and_make_a_report() {
+        let w = World::new();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/records");
+        let all = fs::read_dir(root).unwrap().map(|e| e.unwrap().path());
+        let records: Vec<_> = all.filter(|dir| dir.join(crate::record::seal::SHA256SUMS).is_file()).collect();
+        records.iter().for_each(|dir| check::run(dir).unwrap());
+        run(&ReportArgs { records, part: Some(Part::Tables), ..w.args() }).unwrap();
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::cells::Metric;
+use crate::registry;
 
 /// Name of the file of published figures.
 const PUBLISHED_CSV: &str = "published.csv";
@@ -123,6 +124,18 @@ impl Quantity {
             _ => return None,
         };
         Some(factor)
+    }
+}
+
+impl Published {
+    /// Why nothing of ours stands beside it, if nothing does.
+    pub(crate) fn not_run(&self) -> &'static str {
+        let built = |p: &str| p.is_empty() || registry::check(p).is_ok();
+        match (self.metric, built(&self.protocol) && built(&self.over)) {
+            (Quantity::Other, _) => "no measure of this program",
+            (_, false) => "not built",
+            (_, true) => "not run",
+        }
     }
 }
 

@@ -72,7 +72,7 @@ fn compute() -> Result<String> {
     let _ = writeln!(
         out,
         "## Samples that a model which is worse by d must be caught with\n\nThe fewest T for an honest model of accuracy \
-         98 %, refused with probability at most {REFUSAL}; – : more than {}.\n\n{}",
+         98 %, refused with probability at most {REFUSAL}; *more*: than {}.\n\n{}",
         thousands(MOST_PUBLIC as i64),
         samples()?
     );
@@ -129,7 +129,7 @@ fn tolerated() -> Result<Table> {
         for m in TOLERANCES {
             row.push(match Plan::new(AT.0, AT.1, public, m) {
                 Ok(plan) => format!("{:.2}", plan.bound().log2_probability),
-                Err(PlanError::Tolerance { .. }) => "–".into(),
+                Err(PlanError::Tolerance { .. }) => "T ≤ m".into(),
                 Err(e) => return Err(e.into()),
             });
         }
@@ -159,7 +159,7 @@ fn samples() -> Result<Table> {
         for pass in [0.1, 0.01, 0.001] {
             match goal(0.98, loss, pass).smallest_test(MOST_PUBLIC) {
                 Ok(test) => row.extend([thousands(test.public as i64), thousands(test.threshold as i64)]),
-                Err(PlanError::NoPower { .. }) => row.extend(["–".into(), "–".into()]),
+                Err(PlanError::NoPower { .. }) => row.extend(["more".into(), "more".into()]),
                 Err(e) => return Err(e.into()),
             }
         }

@@ -5,9 +5,8 @@ use std::fmt::Write;
 
 use si_fusion::Plan;
 
-use super::beside::peaks;
 use super::cells::{Cell, MIB, Metric, SECOND};
-use super::markdown::{Table, middle, number, spread, thousands};
+use super::markdown::{Table, number, spread};
 use crate::record::{Folder, LinkGate, RunRow, Status};
 use crate::stats::summary;
 
@@ -49,13 +48,12 @@ fn totals(cells: &[&Cell<'_>], detail: Detail) -> Table {
         let r = c.setting();
         let mut row =
             vec![r.protocol.clone(), adversary(&r.adversary).to_owned(), r.model.clone(), r.link.clone(), c.load()];
-        row.push(spread(c.total(Metric::Wall), SECOND));
+        row.push(c.shown(Metric::Wall, SECOND));
         row.push(c.link_time(Cell::total));
-        row.extend(full.then(|| middle(c.total(Metric::Offline), SECOND)));
-        row.push(middle(c.total(Metric::Cpu), SECOND));
-        row.push(middle(c.total(Metric::Bytes), MIB));
-        row.push(c.total(Metric::Rounds).map_or_else(|| "–".into(), |s| thousands(s.median.round() as i64)));
-        row.extend([peaks(c), c.verified(), c.outcome()]);
+        row.extend(full.then(|| c.middle(Metric::Offline, SECOND)));
+        row.push(c.middle(Metric::Cpu, SECOND));
+        row.push(c.middle(Metric::Bytes, MIB));
+        row.extend([c.rounds(), c.peaks(), c.verified(), c.outcome()]);
         row.extend(full.then(|| c.method()));
         t.row(row);
     }
@@ -114,12 +112,12 @@ pub(crate) fn amortised(cells: &[Cell<'_>]) -> String {
             c.load(),
             c.method(),
             number(r.inferences as f64 / r.queries.max(1) as f64),
-            soundness(r).map_or_else(|| "–".into(), |b| format!("{b:.2}")),
-            spread(c.per_query(Metric::Wall), SECOND),
+            soundness(r).map_or_else(|| "no plan".into(), |b| format!("{b:.2}")),
+            c.shown_per_query(Metric::Wall, SECOND),
             c.link_time(Cell::per_query),
-            spread(c.per_query(Metric::Cpu), SECOND),
-            middle(c.per_query(Metric::Bytes), MIB),
-            c.total(Metric::Rounds).map_or_else(|| "–".into(), |s| thousands(s.median.round() as i64)),
+            c.shown_per_query(Metric::Cpu, SECOND),
+            c.middle_per_query(Metric::Bytes, MIB),
+            c.rounds(),
         ]);
     }
     if t.is_empty() { String::new() } else { t.to_string() }
@@ -144,8 +142,28 @@ pub(crate) fn setup(cells: &[Cell<'_>]) -> String {
                 r.protocol.clone(),
                 r.model.clone(),
                 r.link.clone(),
-                spread(c.total(Metric::SetupWall), SECOND),
-                middle(c.total(Metric::SetupBytes), MIB),
+                c.shown(Metric::SetupWall, SECOND),
+                c.middle(Metric::SetupBytes, MIB),
+            ]);
+        }
+    }
+    if t.is_empty() { String::new() } else { t.to_string() }
+}
+
+/// What processes take, on the nearest link of each load: memory does not depend on the link.
+pub(crate) fn memory(cells: &[Cell<'_>]) -> String {
+    let mut t = Table::new(3, &["protocol", "model", "load", "server", "client"]);
+    let mut seen = std::collections::BTreeSet::new();
+    for c in cells.iter().filter(|c| c.good().next().is_some()) {
+        let r = c.setting();
+        if seen.insert((&r.protocol, &r.model, c.load(), c.method())) {
+            let method = if c.is_measured() { String::new() } else { format!(", {}", c.method()) };
+            t.row(vec![
+                r.protocol.clone(),
+                r.model.clone(),
+                format!("{}{method}", c.load()),
+                c.shown(Metric::ServerPeak, MIB),
+                c.shown(Metric::ClientPeak, MIB),
             ]);
         }
     }
@@ -174,7 +192,7 @@ pub(crate) fn links(cells: &[Cell<'_>]) -> String {
     for ((_, link, means), rows) in by_link {
         let seen = |of: fn(&RunRow) -> Option<u64>, unit: f64| {
             let values: Vec<f64> = rows.iter().filter_map(|r| of(r)).map(|x| x as f64).collect();
-            spread(summary(&values), unit)
+            summary(&values).map_or_else(|| "not probed".to_owned(), |s| spread(s, unit))
         };
         let set = |value: Option<u64>, unit: f64| value.map_or("not set".into(), |v| number(v as f64 / unit));
         let gated = rows.iter().filter(|r| r.link_gate != LinkGate::None).count();
@@ -184,12 +202,12 @@ pub(crate) fn links(cells: &[Cell<'_>]) -> String {
             means.to_owned(),
             set(rows[0].rate_set_bits_per_s, 1e6),
             set(rows[0].rtt_set_us, 1e3),
-            rows[0].tcp_slow_start_set.map_or("–", |s| if s { "yes" } else { "no" }).to_owned(),
+            rows[0].tcp_slow_start_set.map_or("not set", |s| if s { "yes" } else { "no" }).to_owned(),
             seen(|r| r.rtt_seen_p50_us, 1e3),
             seen(|r| r.rtt_seen_p99_us, 1e3),
             seen(|r| r.up_seen_bits_per_s, 1e6),
             seen(|r| r.down_seen_bits_per_s, 1e6),
-            if gated == 0 { "–".into() } else { format!("{passed} of {gated} runs") },
+            if gated == 0 { "not set".into() } else { format!("{passed} of {gated} runs") },
         ]);
     }
     if t.is_empty() { String::new() } else { t.to_string() }
@@ -217,7 +235,7 @@ pub(crate) fn provenance(folders: &[Folder], cells: &[Cell<'_>]) -> String {
             first.target_features,
             first.rustc,
             first.threads,
-            spread(summary(&loads), 1e3),
+            summary(&loads).map_or_else(|| "not known".to_owned(), |s| spread(s, 1e3)),
         );
     }
     out
@@ -268,7 +286,7 @@ mod tests {
     fn amortised_costs_are_of_one_query() {
         let folders = folders();
         let text = squeezed(&amortised(&cells(&folders)));
-        assert!(text.contains("| cheetah | mnist-cnn4 | wan | batch 8 | measured | 1.00 | – | 0.100"), "{text}");
+        assert!(text.contains("| cheetah | mnist-cnn4 | wan | batch 8 | measured | 1.00 | no plan | 0.100"), "{text}");
         assert!(text.contains("| composed (32 of 2,660) | 5.20 | -40.97 |"), "{text}");
         assert!(!text.contains("plain"), "a failed setting has no cost: {text}");
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use si_fusion::AccuracyTest;
 
 use super::axis::{Axis, Spacing};
-use super::canvas::{Align, Drawing, Marker, PALETTE, Type};
+use super::canvas::{Align, Drawing, Fill, Marker, PALETTE, Type};
 use super::panel::{Frame, Key, MARGIN, horizontal_axis, legend, title, value_axis, whisker};
 use crate::record::Samples;
 use crate::report::cheating::Judged;
@@ -34,12 +34,7 @@ pub(crate) fn accuracy(judged: &[Judged<'_>]) -> Option<Drawing> {
     ];
     let top = title(&mut d, "The accuracy test: which models pass", &notes);
     let keys: Vec<_> = (tests.iter().enumerate())
-        .map(|(i, (t, m))| Key {
-            name: format!("T = {t}, m = {m}"),
-            color: PALETTE[i],
-            marker: Some(Marker::of(i)),
-            hollow: false,
-        })
+        .map(|(i, (t, m))| Key { name: format!("T = {t}, m = {m}"), color: PALETTE[i], marker: Some(Marker::of(i)) })
         .collect();
     let right = d.width - 16.0;
     let top = legend(&mut d, &keys, (MARGIN, top + 8.0), right) + 30.0;
@@ -67,7 +62,7 @@ pub(crate) fn accuracy(judged: &[Judged<'_>]) -> Option<Drawing> {
             let i = clopper_pearson(accepted, j.row.trials);
             let place = (x.place(of(j)), y.place(accepted as f64 / j.row.trials.max(1) as f64));
             whisker(&mut d, place.0, y.place(i.low), y.place(i.high));
-            d.marker(key.marker.unwrap_or(Marker::Circle), place, key.color, false);
+            d.marker(key.marker.unwrap_or(Marker::Circle), place, key.color, Fill::Solid);
         }
     }
     names(&mut d, f, &x, &shown, of);

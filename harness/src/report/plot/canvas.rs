@@ -49,6 +49,17 @@ impl Type {
     pub(crate) const SMALL: Self = Self { size: 12.0, color: GREY, bold: false };
 }
 
+/// How much of a point is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fill {
+    /// Measured here.
+    Solid,
+    /// A ring with a dot: not measured in full.
+    Ringed,
+    /// Not ours, or of another kind, as the figure says.
+    Hollow,
+}
+
 /// The shapes of points, so that series differ without colour too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Marker {
@@ -117,8 +128,8 @@ impl Drawing {
         }
     }
 
-    /// A point: filled, or hollow for what was not measured in full.
-    pub(crate) fn marker(&mut self, marker: Marker, (x, y): (f64, f64), color: RGBColor, hollow: bool) {
+    /// A point.
+    pub(crate) fn marker(&mut self, marker: Marker, (x, y): (f64, f64), color: RGBColor, fill: Fill) {
         let mut shape = |r: f64, color: RGBColor| {
             let points = match marker {
                 Marker::Circle => return self.shapes.push(Shape::Disc { at: (x, y), radius: r, color }),
@@ -130,8 +141,11 @@ impl Drawing {
             self.shapes.push(Shape::Polygon { points, color });
         };
         shape(4.5, color);
-        if hollow {
-            shape(2.6, WHITE);
+        if fill != Fill::Solid {
+            shape(3.0, WHITE);
+        }
+        if fill == Fill::Ringed {
+            shape(1.5, color);
         }
     }
 
@@ -289,7 +303,7 @@ mod tests {
         d.rect((10.0, 10.0), (50.0, 90.0), PALETTE[0]);
         d.text((100.0, 50.0), "64 µs – a < b", Type::LABEL, Align::Centre);
         d.upright((190.0, 50.0), "up", Type::LABEL);
-        d.marker(Marker::Diamond, (70.0, 70.0), PALETTE[1], true);
+        d.marker(Marker::Diamond, (70.0, 70.0), PALETTE[1], Fill::Ringed);
         d.dashes((60.0, 90.0), (150.0, 90.0), INK, 1.0);
         d
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use si_testing::chances::alike;
 
 use super::axis::{Axis, Spacing};
-use super::canvas::{Align, Drawing, GREY, Marker, PALETTE, Type};
+use super::canvas::{Align, Drawing, Fill, GREY, Marker, PALETTE, Type};
 use super::panel::{Frame, Key, MARGIN, horizontal_axis, legend, title, value_axis, whisker};
 use crate::record::{HONEST, Samples};
 use crate::report::cheating::{Judged, plan, sizes};
@@ -30,7 +30,7 @@ pub(crate) fn detection(judged: &[Judged<'_>]) -> Option<Drawing> {
     let plans: BTreeSet<String> = cheats.iter().map(|j| of_plan(j)).collect();
     let plans: Vec<String> = plans.into_iter().take(PALETTE.len()).collect();
     let keys: Vec<_> = (plans.iter().enumerate())
-        .map(|(i, name)| Key { name: name.clone(), color: PALETTE[i], marker: Some(Marker::of(i)), hollow: false })
+        .map(|(i, name)| Key { name: name.clone(), color: PALETTE[i], marker: Some(Marker::of(i)) })
         .collect();
     let right = d.width - 16.0;
     let top = legend(&mut d, &keys, (MARGIN, top + 8.0), right) + 34.0;
@@ -52,7 +52,8 @@ fn heading(d: &mut Drawing, f: Frame, text: &str) {
 
 fn point(d: &mut Drawing, key: &Key, at: (f64, f64), ends: (f64, f64), j: &Judged<'_>) {
     whisker(d, at.0, ends.0, ends.1);
-    d.marker(key.marker.unwrap_or(Marker::Circle), at, key.color, j.row.protocol != "fusion(plain)");
+    let fill = if j.row.protocol == "fusion(plain)" { Fill::Solid } else { Fill::Hollow };
+    d.marker(key.marker.unwrap_or(Marker::Circle), at, key.color, fill);
 }
 
 fn rates(d: &mut Drawing, f: Frame, cheats: &[&Judged<'_>], keys: &[Key]) {

@@ -1,7 +1,7 @@
 //! Fusion's price: a query's cost in inferences that stand alone, against the plan and against the batch.
 
 use super::axis::{Axis, Spacing};
-use super::canvas::{Align, Drawing, GREY, Marker, PALETTE, Type};
+use super::canvas::{Align, Drawing, Fill, GREY, Marker, Type};
 use super::panel::{Frame, Key, MARGIN, horizontal_axis, legend, threshold, title, value_axis};
 use crate::report::fusion_cost::Price;
 
@@ -57,17 +57,10 @@ pub(crate) fn fusion_cost(prices: &[&Price<'_, '_>]) -> Option<Drawing> {
     let mut d = Drawing::new(2.0 * width, 120.0);
     let notes = [
         "A query's share of a plan over one inference of the inner protocol alone, same link. Grey: r, the inferences run for a query.",
-        "Against R, plans of 40 bits with the batch that is quickest; hollow: composed from a real batch of n.",
+        "Against R, plans of 40 bits with the batch that is quickest; with a ring: composed from a real batch of n.",
     ];
     let below = title(&mut d, &format!("The price of a malicious server: {model}"), &notes);
-    let keys: Vec<_> = (protocols.iter().enumerate())
-        .map(|(i, p)| Key {
-            name: p.clone(),
-            color: PALETTE[i % PALETTE.len()],
-            marker: Some(Marker::of(i)),
-            hollow: false,
-        })
-        .collect();
+    let keys: Vec<_> = protocols.iter().map(|p| Key::of_protocol(p)).collect();
     let right = d.width - 16.0;
     let top = legend(&mut d, &keys, (MARGIN, below + 8.0), right);
     d.height = top + height * panels.len().div_ceil(2) as f64;
@@ -157,7 +150,12 @@ fn draw(
         let measured: Vec<_> = of_key.iter().filter(|p| p.3).map(|p| at(p)).collect();
         d.line(&measured, key.color, 2.0);
         for p in of_key {
-            d.marker(key.marker.unwrap_or(Marker::Circle), at(p), key.color, !p.3);
+            d.marker(
+                key.marker.unwrap_or(Marker::Circle),
+                at(p),
+                key.color,
+                if p.3 { Fill::Solid } else { Fill::Ringed },
+            );
         }
     }
 }

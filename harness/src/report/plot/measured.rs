@@ -1,15 +1,15 @@
-//! Figures of what was measured: time by protocol and link, bytes by operator, amortised cost against batch.
+//! Figures of what was measured: bytes by operator, amortised cost against batch.
 
 use super::axis::{Axis, Spacing};
-use super::canvas::{Align, Drawing, INK, Marker, PALETTE, Type, text_width};
-use super::panel::{Frame, Key, MARGIN, base_line, horizontal_axis, legend, swatch, title, value_axis, whisker};
-use crate::report::cells::{Cell, MIB, Metric, SECOND, smallest_loads};
-use crate::report::markdown::{bytes as in_bytes, duration};
+use super::canvas::{Align, Drawing, Fill, INK, Marker, PALETTE, Type, text_width};
+use super::panel::{Frame, Key, MARGIN, horizontal_axis, legend, title, value_axis, whisker};
+use crate::report::cells::{Cell, MIB, Metric, SECOND};
+use crate::report::markdown::bytes as in_bytes;
 use crate::report::operators::{grouped, lines};
 use crate::stats::Summary;
 
 /// Distinct values in the order of their first appearance.
-fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+pub(crate) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = Vec::new();
     for v in values {
         if !seen.contains(&v) {
@@ -20,7 +20,7 @@ fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
 }
 
 /// `3,000 Mbit/s, 0.3 ms`
-fn link_setting(cell: &Cell<'_>) -> String {
+pub(crate) fn link_setting(cell: &Cell<'_>) -> String {
     let r = cell.setting();
     match (r.rate_set_bits_per_s, r.rtt_set_us) {
         (Some(rate), Some(rtt)) if rate >= 1_000_000_000 => {
@@ -29,63 +29,6 @@ fn link_setting(cell: &Cell<'_>) -> String {
         (Some(rate), Some(rtt)) => format!("{} Mbit/s, {} ms RTT", rate as f64 / 1e6, rtt as f64 / 1e3),
         _ => "not shaped".into(),
     }
-}
-
-/// Time of one query: a group of bars for each link, a bar for each protocol at its smallest batch or at each plan.
-/// Nothing if there is nothing to show.
-pub(crate) fn time(cells: &[&Cell<'_>]) -> Option<Drawing> {
-    let mut shown = smallest_loads(cells);
-    shown.retain(|c| c.per_query(Metric::Wall).is_some());
-    let links = distinct(shown.iter().map(|c| c.setting().link.clone()));
-    shown.sort_by_key(|c| c.strength()); // one order of the bars for all links
-    let name = |c: &Cell<'_>| {
-        let composed = if c.is_measured() { "" } else { " (composed)" };
-        format!("{}, {}{composed}", c.setting().protocol, c.load())
-    };
-    let series = distinct(shown.iter().map(|c| (name(c), !c.is_measured())));
-    let model = &shown.first()?.setting().model;
-
-    let mut d = Drawing::new(860.0, 470.0);
-    let explanation =
-        "Median of the repetitions; whiskers: the fastest and the slowest. Set-up excluded, offline included.";
-    let below = title(&mut d, &format!("Time of one query: {model}"), &[explanation]);
-    let keys: Vec<_> = (series.iter().enumerate())
-        .map(|(i, (name, hollow))| Key {
-            name: name.clone(),
-            color: PALETTE[i % PALETTE.len()],
-            marker: None,
-            hollow: *hollow,
-        })
-        .collect();
-    let legend_right = d.width - 16.0;
-    let top = legend(&mut d, &keys, (MARGIN, below + 8.0), legend_right) + 14.0;
-    let frame = Frame { left: 92.0, top, right: d.width - 20.0, bottom: d.height - 54.0 };
-    let spans: Vec<Summary> = shown.iter().filter_map(|c| c.per_query(Metric::Wall)).collect();
-    let ends = spans.iter().flat_map(|s| [s.min / SECOND, s.max / SECOND]);
-    let axis = Axis::over(ends, Spacing::Log, frame.bottom, frame.top);
-    value_axis(&mut d, frame, &axis, "seconds (log scale)");
-    let group = (frame.right - frame.left) / links.len() as f64;
-    let bar = (group * 0.86 / series.len() as f64).min(74.0);
-    for (g, link) in links.iter().enumerate() {
-        let middle = frame.left + group * (g as f64 + 0.5);
-        let of_link: Vec<&&Cell<'_>> = shown.iter().filter(|c| c.setting().link == *link).collect();
-        for (i, (series, hollow)) in series.iter().enumerate() {
-            let Some(s) = of_link.iter().find(|c| name(c) == *series).and_then(|c| c.per_query(Metric::Wall)) else {
-                continue;
-            };
-            let x = middle + bar * (i as f64 - (keys.len() as f64 - 1.0) / 2.0);
-            let y = axis.place(s.median / SECOND);
-            swatch(&mut d, (x - bar * 0.42, y), (x + bar * 0.42, frame.bottom), keys[i].color, *hollow);
-            let (low, high) = (axis.place(s.min / SECOND), axis.place(s.max / SECOND));
-            whisker(&mut d, x, low, high);
-            d.text((x, high.min(y) - 9.0), &duration(s.median), Type { color: INK, ..Type::SMALL }, Align::Centre);
-        }
-        d.text((middle, frame.bottom + 17.0), link, Type { bold: true, ..Type::LABEL }, Align::Centre);
-        let setting = of_link.first().map_or_else(String::new, |c| link_setting(c));
-        d.text((middle, frame.bottom + 35.0), &setting, Type::SMALL, Align::Centre);
-    }
-    base_line(&mut d, frame);
-    Some(d)
 }
 
 /// Bytes and rounds of each operator of one cell. Nothing if nothing was sent.
@@ -108,7 +51,7 @@ pub(crate) fn bytes(cell: &Cell<'_>) -> Option<Drawing> {
             "Payload and framing of the whole load, set-up excluded. A round: the client turns from sending to receiving.",
         ],
     );
-    let key = |name: &str, color| Key { name: name.into(), color, marker: None, hollow: false };
+    let key = |name: &str, color| Key { name: name.into(), color, marker: None };
     let keys = [key("client to server", PALETTE[0]), key("server to client", PALETTE[1])];
     let legend_right = d.width - 16.0;
     let top = legend(&mut d, &keys, (MARGIN, below + 8.0), legend_right) + 4.0;
@@ -173,28 +116,23 @@ pub(crate) fn amortised(cells: &[&Cell<'_>]) -> Option<Drawing> {
     let mut panels = vec![
         panel(
             format!("CPU time, all parties ({})", links[0]),
-            "CPU seconds a query",
+            "CPU seconds a query (log scale)",
             Metric::Cpu,
             SECOND,
             near.clone(),
         ),
-        panel(format!("Communication, both ways ({})", links[0]), "MiB a query", Metric::Bytes, MIB, near),
+        panel(format!("Communication, both ways ({})", links[0]), "MiB a query (log scale)", Metric::Bytes, MIB, near),
     ];
-    panels.extend(links.iter().map(|l| panel(format!("Time ({l})"), "seconds a query", Metric::Wall, SECOND, on(l))));
+    panels.extend(
+        links.iter().map(|l| panel(format!("Time ({l})"), "seconds a query (log scale)", Metric::Wall, SECOND, on(l))),
+    );
 
     let (columns, width, height) = (2, 430.0, 300.0);
     let mut d = Drawing::new(columns as f64 * width, 110.0 + height * panels.len().div_ceil(columns) as f64);
     let model = &shown.first()?.setting().model;
-    let note = "Medians; whiskers: least and greatest repetition. Fusion: copies and public samples are part of a query's cost; hollow: composed.";
+    let note = "Medians; whiskers: least and greatest repetition. Fusion: copies and public samples are part of a query's cost; with a ring: composed.";
     let below = title(&mut d, &format!("Amortised cost of one query: {model}"), &[note]);
-    let keys: Vec<_> = (protocols.iter().enumerate())
-        .map(|(i, p)| Key {
-            name: p.clone(),
-            color: PALETTE[i % PALETTE.len()],
-            marker: Some(Marker::of(i)),
-            hollow: false,
-        })
-        .collect();
+    let keys: Vec<_> = protocols.iter().map(|p| Key::of_protocol(p)).collect();
     let legend_right = d.width - 16.0;
     let top = legend(&mut d, &keys, (MARGIN, below + 8.0), legend_right);
     d.height = top + height * panels.len().div_ceil(columns) as f64;
@@ -231,7 +169,12 @@ fn curves(d: &mut Drawing, frame: Frame, p: &Panel<'_, '_>, x_range: (f64, f64),
         }
         for point in &points {
             whisker(d, at(point).0, y.place(point.2.min / p.unit), y.place(point.2.max / p.unit));
-            d.marker(key.marker.unwrap_or(Marker::Circle), at(point), key.color, !point.1);
+            d.marker(
+                key.marker.unwrap_or(Marker::Circle),
+                at(point),
+                key.color,
+                if point.1 { Fill::Solid } else { Fill::Ringed },
+            );
         }
     }
 }

@@ -4,11 +4,14 @@ mod accuracy;
 mod axis;
 mod canvas;
 mod detection;
+mod dots;
 mod font;
 mod fusion_cost;
+mod looks;
 mod measured;
 mod panel;
 mod soundness;
+mod sweep;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,71 +22,77 @@ use super::cells::Cell;
 use super::cheating::Judged;
 use super::fusion_cost::prices;
 use super::operators;
+use super::paper::Others;
+use super::sweep::sweeps;
 
-/// A figure that was written: the name of its files and what it shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A figure: the name of its files, what it shows, and itself.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Figure {
     pub(crate) name: String,
     pub(crate) caption: String,
+    drawing: canvas::Drawing,
 }
 
-/// Writes every figure that the cells and the trials allow into a folder.
-///
-/// # Errors
-/// If a file cannot be written.
-pub(crate) fn write(cells: &[Cell<'_>], trials: &[Judged<'_>], dir: &Path) -> Result<Vec<Figure>> {
-    let mut written = Vec::new();
-    let mut add = |name: String, caption: String, drawing: Option<canvas::Drawing>| -> Result<()> {
-        if let Some(d) = drawing {
-            d.write(dir, &name)?;
-            written.push(Figure { name, caption });
-        }
-        Ok(())
-    };
-    let models: BTreeSet<&str> = cells.iter().map(|c| c.setting().model.as_str()).collect();
-    let all_prices = prices(cells);
-    for model in models {
-        let of_model: Vec<&Cell<'_>> = cells.iter().filter(|c| c.setting().model == model).collect();
-        add(file_name(&["time", model]), format!("Time of one query, {model}"), measured::time(&of_model))?;
-        let amortised = measured::amortised(&of_model);
-        add(file_name(&["amortised", model]), format!("Amortised cost of one query, {model}"), amortised)?;
-        let priced: Vec<_> = all_prices.iter().filter(|p| p.cell.setting().model == model).collect();
-        let figure = fusion_cost::fusion_cost(&priced);
-        add(file_name(&["fusion-cost", model]), format!("The price of Fusion, {model}"), figure)?;
+impl Figure {
+    /// Writes `NAME.svg` and `NAME.png` into a folder.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        self.drawing.write(dir, &self.name)
     }
-    add("detection".into(), "Detection, measured and computed".into(), detection::detection(trials))?;
-    add("accuracy".into(), "The accuracy test".into(), accuracy::accuracy(trials))?;
+}
+
+/// Every figure that the cells and the trials allow: of points of link sweeps, of the other cells, of trials.
+pub(crate) fn draw(swept: &[Cell<'_>], front: &[Cell<'_>], trials: &[Judged<'_>], others: &Others) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    let mut add = |name: String, caption: String, drawing: Option<canvas::Drawing>| {
+        figures.extend(drawing.map(|drawing| Figure { name, caption, drawing }));
+    };
+    let models: BTreeSet<&str> = swept.iter().chain(front).map(|c| c.setting().model.as_str()).collect();
+    let (all_prices, all_sweeps) = (prices(front), sweeps(swept));
+    for model in models {
+        let of_model: Vec<&Cell<'_>> = front.iter().filter(|c| c.setting().model == model).collect();
+        let named = |kind: &str, what: &str| (file_name(&[kind, model]), format!("{what}, {model}"));
+        let (name, caption) = named("time", "Time of one query");
+        add(name, caption, dots::time(&of_model, others));
+        let (name, caption) = named("communication", "Communication of one query");
+        add(name, caption, dots::communication(&of_model, others));
+        let (name, caption) = named("amortised", "Amortised cost of one query");
+        add(name, caption, measured::amortised(&of_model));
+        let (name, caption) = named("links", "Time against the link");
+        let of_sweep: Vec<_> = all_sweeps.iter().filter(|s| s.model == model).collect();
+        add(name, caption, sweep::sweep(&of_sweep));
+        let priced: Vec<_> = all_prices.iter().filter(|p| p.cell.setting().model == model).collect();
+        let (name, caption) = named("fusion-cost", "The price of Fusion");
+        add(name, caption, fusion_cost::fusion_cost(&priced));
+    }
+    add("detection".into(), "Detection, measured and computed".into(), detection::detection(trials));
+    add("accuracy".into(), "The accuracy test".into(), accuracy::accuracy(trials));
     // Bytes do not depend on the link: one figure for each protocol and model.
     let mut seen = BTreeSet::new();
-    for c in operators::shown(cells) {
+    for c in operators::shown(front) {
         let r = c.setting();
         if seen.insert((&r.protocol, &r.model)) {
             let name = file_name(&["bytes", &r.protocol, &r.model]);
-            add(name, format!("Communication by operator, {}, {}", r.protocol, r.model), measured::bytes(c))?;
+            add(name, format!("Communication by operator, {}, {}", r.protocol, r.model), measured::bytes(c));
         }
     }
-    written.extend(computed(dir)?);
-    Ok(written)
+    figures.extend(computed());
+    figures
 }
 
-/// Writes the figures that need no records.
-///
-/// # Errors
-/// If a file cannot be written.
-pub(crate) fn computed(dir: &Path) -> Result<Vec<Figure>> {
-    let figures = [
-        ("fusion-soundness", "Fusion's soundness and its price (computed)", soundness::soundness()),
-        (
+/// The figures that need no records.
+pub(crate) fn computed() -> Vec<Figure> {
+    let figure = |name: &str, caption: &str, drawing| Figure { name: name.into(), caption: caption.into(), drawing };
+    vec![
+        figure("fusion-soundness", "Fusion's soundness and its price (computed)", soundness::soundness()),
+        figure(
             "fusion-accuracy-test",
             "Fusion's public samples as a test of accuracy (computed)",
             soundness::accuracy_test(),
         ),
-    ];
-    let written = figures.into_iter().map(|(name, caption, drawing)| {
-        drawing.write(dir, name)?;
-        Ok(Figure { name: name.to_owned(), caption: caption.to_owned() })
-    });
-    written.collect()
+    ]
 }
 
 /// The name of a figure's files: letters, digits and dashes.
@@ -96,6 +105,7 @@ pub(crate) fn file_name(parts: &[&str]) -> String {
 mod tests {
     use super::super::cells::cells;
     use super::super::cheating::judged;
+    use super::super::paper::tests::real;
     use super::*;
     use crate::record::{Folder, samples};
 
@@ -119,9 +129,13 @@ mod tests {
         let all = cells(&folders);
         let trials = judged(&folders);
         let dir = tempfile::tempdir().unwrap();
-        let names: Vec<_> = write(&all, &trials, dir.path()).unwrap().into_iter().map(|f| f.name).collect();
+        let others = real();
+        let figures = draw(&all, &all, &trials, &others);
+        figures.iter().for_each(|f| f.write(dir.path()).unwrap());
+        let names: Vec<_> = figures.into_iter().map(|f| f.name).collect();
         let expect = [
             "time-mnist-cnn4",
+            "communication-mnist-cnn4",
             "amortised-mnist-cnn4",
             "fusion-cost-mnist-cnn4",
             "detection",
@@ -139,7 +153,8 @@ mod tests {
             }
         }
         let of_model: Vec<_> = all.iter().collect();
-        measured::time(&of_model).unwrap().assert_legible();
+        dots::time(&of_model, &others).unwrap().assert_legible();
+        dots::communication(&of_model, &others).unwrap().assert_legible();
         measured::amortised(&of_model).unwrap().assert_legible();
         measured::bytes(&all[0]).unwrap().assert_legible();
         soundness::soundness().assert_legible();
@@ -151,8 +166,8 @@ mod tests {
 
     #[test]
     fn figures_without_data_are_left_out() {
-        let dir = tempfile::tempdir().unwrap();
-        let names: Vec<_> = write(&[], &[], dir.path()).unwrap().into_iter().map(|f| f.name).collect();
+        let others = real();
+        let names: Vec<_> = draw(&[], &[], &[], &others).into_iter().map(|f| f.name).collect();
         assert_eq!(names, ["fusion-soundness", "fusion-accuracy-test"]);
         let mut f = samples::folder("a");
         samples::add(&mut f, samples::run("cheetah", "lan", 1));
@@ -160,7 +175,7 @@ mod tests {
         let all = cells(&folders);
         let one: Vec<_> = all.iter().collect();
         assert!(measured::amortised(&one).is_none(), "one size gives no curve");
-        assert!(measured::time(&one).is_some());
+        assert!(dots::time(&one, &others).is_some());
     }
 
     #[test]
@@ -168,14 +183,40 @@ mod tests {
         let folders = folders();
         let all = cells(&folders);
         let of_model: Vec<_> = all.iter().collect();
-        let texts = measured::time(&of_model).unwrap().texts();
-        for expect in
-            ["lan", "wan", "400 Mbit/s, 40 ms RTT", "0.102 s", "fusion(cheetah), R=512, B=5, T=100 (composed)"]
-        {
+        let texts = dots::time(&of_model, &real()).unwrap().texts();
+        for expect in ["lan", "wan", "400 Mbit/s, 40 ms RTT", "0.102 s", "fusion(cheetah), R=512, B=5, T=100"] {
             assert!(texts.iter().any(|t| t == expect), "{expect}: {texts:?}");
         }
         let texts = measured::bytes(operators::shown(&all)[0]).unwrap().texts();
         assert!(texts.iter().any(|t| t == "137 KiB, 1 round"), "{texts:?}");
+    }
+
+    #[test]
+    fn what_papers_print_stands_in_the_figure() {
+        let mut folders = folders();
+        folders[0].runs.iter_mut().for_each(|r| r.model = "resnet50".into());
+        let all = cells(&folders);
+        let of_model: Vec<_> = all.iter().collect();
+        let time = dots::time(&of_model, &real()).unwrap();
+        time.assert_legible();
+        let texts = time.texts();
+        assert!(
+            ["Fusion, printed", "8.678 min", "< 2.5 min"].iter().all(|e| texts.iter().any(|t| t == e)),
+            "{texts:?}"
+        );
+        let bytes = dots::communication(&of_model, &real()).unwrap();
+        bytes.assert_legible();
+        assert!(bytes.texts().iter().any(|t| t == "10.117 GiB"));
+    }
+
+    #[test]
+    fn sweeps_have_a_figure_of_their_own() {
+        let folders = [crate::report::sweep::tests::folder()];
+        let all = cells(&folders);
+        let found = sweeps(&all);
+        sweep::sweep(&found.iter().collect::<Vec<_>>()).unwrap().assert_legible();
+        let names: Vec<_> = draw(&all, &[], &[], &real()).into_iter().map(|f| f.name).collect();
+        assert_eq!(names[0], "links-mnist-cnn4");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The parts that figures share: frames with grids and labels, legends, titles.
 
-use plotters::style::{RGBColor, WHITE};
+use plotters::style::RGBColor;
 
 use super::axis::{Axis, tick_label};
-use super::canvas::{Align, Drawing, GREY, GRID, INK, Marker, Type, text_width};
+use super::canvas::{Align, Drawing, Fill, GREY, GRID, INK, Marker, Type, text_width};
+use super::looks::look;
 
 /// Left edge of titles and legends.
 pub(crate) const MARGIN: f64 = 24.0;
@@ -24,8 +25,14 @@ pub(crate) struct Key {
     pub(crate) color: RGBColor,
     /// None: a bar.
     pub(crate) marker: Option<Marker>,
-    /// Not measured in full.
-    pub(crate) hollow: bool,
+}
+
+impl Key {
+    /// The key of a protocol.
+    pub(crate) fn of_protocol(name: &str) -> Self {
+        let (color, marker) = look(name);
+        Self { name: name.to_owned(), color, marker: Some(marker) }
+    }
 }
 
 /// Title and explanation at the top; returns where the next thing may begin.
@@ -50,23 +57,14 @@ pub(crate) fn legend(d: &mut Drawing, keys: &[Key], (left, y): (f64, f64), right
         match k.marker {
             Some(m) => {
                 d.line(&[(x - 2.0, y), (x + 16.0, y)], k.color, 2.0);
-                d.marker(m, (x + 7.0, y), k.color, k.hollow);
+                d.marker(m, (x + 7.0, y), k.color, Fill::Solid);
             }
-            None => swatch(d, (x, y - 6.0), (x + 14.0, y + 6.0), k.color, k.hollow),
+            None => d.rect((x, y - 6.0), (x + 14.0, y + 6.0), k.color),
         }
         d.text((x + 22.0, y), &k.name, Type::LABEL, Align::Left);
         x += width + 22.0;
     }
     y + 20.0
-}
-
-/// A bar: filled, or an outline for what was not measured in full.
-pub(crate) fn swatch(d: &mut Drawing, from: (f64, f64), to: (f64, f64), color: RGBColor, hollow: bool) {
-    d.rect(from, to, color);
-    let inset = 2.0;
-    if hollow && (to.0 - from.0).abs() > 2.0 * inset && (to.1 - from.1).abs() > 2.0 * inset {
-        d.rect((from.0 + inset, from.1 + inset), (to.0 - inset, to.1 - inset), WHITE);
-    }
 }
 
 /// Horizontal grid lines with numbers at the left, and the quantity with its unit beside them.

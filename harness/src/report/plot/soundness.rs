@@ -3,7 +3,7 @@
 use si_fusion::{AccuracyTest, Plan, search};
 
 use super::axis::{Axis, Spacing};
-use super::canvas::{Align, Drawing, Marker, PALETTE, Type};
+use super::canvas::{Align, Drawing, Fill, Marker, PALETTE, Type};
 use super::panel::{Frame, Key, horizontal_axis, legend, threshold, title, value_axis};
 use crate::report::soundness::{AT, REFUSAL, SECURITY_BITS, TESTS, TOLERANCES, goal};
 use crate::soundness::MOST_PUBLIC;
@@ -127,12 +127,7 @@ fn samples() -> Vec<Curve> {
 
 fn draw(d: &mut Drawing, curves: &[Curve], x: &Axis, y: &Axis, f: Frame, marked: bool) {
     let keys: Vec<_> = (curves.iter().enumerate())
-        .map(|(i, c)| Key {
-            name: c.name.clone(),
-            color: PALETTE[i % PALETTE.len()],
-            marker: Some(Marker::of(i)),
-            hollow: false,
-        })
+        .map(|(i, c)| Key { name: c.name.clone(), color: PALETTE[i % PALETTE.len()], marker: Some(Marker::of(i)) })
         .collect();
     legend(d, &keys, (f.left, f.top - 50.0), f.right + 20.0);
     for (c, key) in curves.iter().zip(&keys) {
@@ -141,7 +136,7 @@ fn draw(d: &mut Drawing, curves: &[Curve], x: &Axis, y: &Axis, f: Frame, marked:
         // A line of many points is marked now and then, so that it differs without colour too.
         let every = if marked { 1 } else { 40 };
         let marks = points.iter().step_by(every);
-        marks.for_each(|p| d.marker(key.marker.unwrap_or(Marker::Circle), *p, key.color, false));
+        marks.for_each(|p| d.marker(key.marker.unwrap_or(Marker::Circle), *p, key.color, Fill::Solid));
     }
 }
 

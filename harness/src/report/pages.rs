@@ -1,0 +1,149 @@
+//! The report's pages, put together from their tables and figures.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::cells::{Cell, smallest_loads};
+use super::paper::Others;
+use super::plot::{self, Figure};
+use super::table::Detail;
+use super::{ReportArgs, accuracy, beside, cheating, claims, compare, fusion_cost, operators, soundness, sweep, table};
+use crate::record::Folder;
+
+/// What pages are made of.
+pub(crate) struct Source<'s, 'a> {
+    pub(crate) folders: &'a [Folder],
+    /// Cells on links of the field.
+    pub(crate) all: &'s [Cell<'a>],
+    /// Points of link sweeps.
+    pub(crate) swept: &'s [Cell<'a>],
+    pub(crate) figures: &'s [Figure],
+    pub(crate) others: &'s Others,
+}
+
+const OPERATORS_NOTE: &str = "Medians over the repetitions. Time as the client sees it, waiting for the other party \
+    included; CPU time of all parties; up is from the client. Where a network has many operators, they are summed by kind.";
+
+const ACCURACY_NOTE: &str = "What each network answers in floating point, in fixed point (the oracle of every run), and \
+    under a protocol, beside the data set's label. A rank is the label's place among the scores: 1 is top-1, 5 and less \
+    top-5. Networks whose classes are not the data set's have no expected label.";
+
+const MEMORY_NOTE: &str = "Greatest resident memory of a process in MiB, loading of network and images included: median \
+    [least..greatest repetition].";
+
+/// What a reader must know to read the tables.
+const LEGEND: &str = "**time** barrier released until the client holds checked answers, offline phase included, set-up \
+    excluded: median [fastest..slowest] · **link s** what bytes and rounds take by \
+    arithmetic, rounds · RTT + bytes / rate, of the busiest connection: an upper bound, for a round in which both parties send \
+    at once takes half (≤: of all connections, which work side by side) · **CPU** of all parties · **MiB** sent by all parties, our framing included, TCP/IP \
+    excluded · **rounds** the client's · **peak** resident memory of a process · **answers right** compared with the network in the clear, in fixed point · **load** \
+    queries in one batch, or Fusion's plan: R queries, B copies of each, T public samples · **link** made by the model in the \
+    transport, unless (netem) or (tun) says that the kernel's TCP ran over a shaped interface";
+
+/// A title and what stands below it, or that nothing was recorded.
+fn page(title: &str, note: &str, body: &str) -> String {
+    let body = if body.trim().is_empty() { "Not run: there are no records of it." } else { body };
+    format!("# {title}\n\n{note}\n\n{body}\n")
+}
+
+impl Source<'_, '_> {
+    /// Every page: the name of its file and its Markdown, in the order of reading.
+    ///
+    /// # Errors
+    /// If a plan that a page computes makes no sense, which the tests exclude.
+    pub(crate) fn pages(&self, cautions: &[String]) -> Result<Vec<(&'static str, String)>> {
+        let (all, others) = (self.all, self.others);
+        let with_figures = |body: String, kinds: &[&str]| {
+            let figures: String = kinds.iter().map(|kind| self.in_page(kind)).collect();
+            if body.is_empty() { body } else { format!("{body}\n{figures}") }
+        };
+        let cheating = with_figures(cheating::page(self.folders), &["detection", "accuracy"]);
+        let cost = with_figures(fusion_cost::page(all), &["fusion-cost"]);
+        let links = with_figures(sweep::page(self.swept), &["links-"]);
+        Ok(vec![
+            ("README.md", self.index(cautions)),
+            ("comparison.md", compare::bands(others, all)),
+            ("claims.md", claims::page(others, all)),
+            ("links.md", page("Time against the link", "", &links)),
+            ("fusion-cost.md", page("The price of Fusion", "", &cost)),
+            ("cheating.md", page("Cheating servers", "", &cheating)),
+            ("soundness.md", soundness::page()?.to_owned()),
+            ("operators.md", page("Cost by operator", OPERATORS_NOTE, &operators::tables(all))),
+            ("accuracy.md", page("Accuracy", ACCURACY_NOTE, &accuracy::images(all))),
+        ])
+    }
+
+    /// The texts between the markers of the main page. There, links that papers use stand for all, if there are any.
+    pub(crate) fn main_page(&self, args: &ReportArgs, command: &str) -> [(&'static str, String); 3] {
+        let shaped: Vec<_> = self.all.iter().filter(|c| c.setting().link_means != "none").cloned().collect();
+        let front = if shaped.is_empty() { self.all } else { &shaped };
+        let first: Vec<_> = smallest_loads(&front.iter().collect::<Vec<_>>()).into_iter().cloned().collect();
+        let pictures = |kind: &str| self.pictures(args, kind, front);
+        let headline = format!(
+            "{}\n{LEGEND}.\n\nRecords:\n\n{}\nMade by `{command}`.\n\n{}",
+            table::headline(&first, Detail::Short),
+            table::provenance(self.folders, &first),
+            pictures("time")
+        );
+        let amortised = format!("{}\n{}\n{}", table::amortised(front), fusion_cost::page(front), pictures("amortised"));
+        let parts = [
+            ("", beside::tables(self.others, front)),
+            ("Claims of the papers:", claims::summary(self.others, self.all)),
+            ("Accuracy, in floating point, fixed point and under the protocol:", accuracy::summary(front)),
+            ("Silent OT extension (Ferret) against IKNP:", beside::ot_extension(front)),
+        ];
+        let there = parts.into_iter().filter(|(_, table)| !table.is_empty());
+        let others = there.map(|(title, table)| format!("{title}\n\n{table}\n")).collect();
+        [("headline", headline), ("amortised", amortised), ("others", others)]
+    }
+
+    /// The figures whose names begin with a word, for a page of the report.
+    fn in_page(&self, kind: &str) -> String {
+        let of_kind = self.figures.iter().filter(|f| f.name.starts_with(kind));
+        of_kind.map(|f| format!("![{}]({}.svg)\n\n", f.caption, f.name)).collect()
+    }
+
+    /// The figures of a kind, one a model, if they can be reached from the main page.
+    fn pictures(&self, args: &ReportArgs, kind: &str, cells: &[Cell<'_>]) -> String {
+        let beside = args.readme.parent().unwrap_or(Path::new(""));
+        let Ok(out) = args.out.strip_prefix(beside) else { return String::new() };
+        let models: BTreeSet<_> = cells.iter().map(|c| plot::file_name(&[kind, &c.setting().model])).collect();
+        let mut text = String::new();
+        for f in self.figures.iter().filter(|f| models.contains(&f.name)) {
+            let _ = writeln!(text, "![{}]({}/{}.svg)\n", f.caption, out.display(), f.name);
+        }
+        text
+    }
+
+    fn index(&self, cautions: &[String]) -> String {
+        let all = self.all;
+        let mut out = String::from("# Report\n\n");
+        let _ = writeln!(out, "{}", table::provenance(self.folders, all));
+        out += "All of it on one page: `index.html`. Other pages: [papers and rivals beside ours](comparison.md), [claims of \
+                the papers](claims.md), [time against the link](links.md), [the price of Fusion](fusion-cost.md), [cheating \
+                servers](cheating.md), [Fusion's plans](soundness.md), [cost by operator](operators.md), [accuracy image by \
+                image](accuracy.md), [how it was measured](../METHOD.md), [why to distrust it](../BIAS.md).\n\n";
+        let _ = writeln!(out, "## Totals\n\n{LEGEND}.\n\n{}", table::headline(all, Detail::Full));
+        let _ = writeln!(out, "## Cost of one query\n\n{}", table::amortised(all));
+        let _ = writeln!(out, "## Memory\n\n{MEMORY_NOTE}\n\n{}", table::memory(all));
+        let _ = writeln!(out, "## Accuracy\n\n{ACCURACY_NOTE}\n\n{}", accuracy::summary(all));
+        let _ = writeln!(out, "## Silent OT against IKNP\n\n{}", beside::ot_extension(all));
+        let _ = writeln!(out, "## Set-up, once for two parties\n\n{}", table::setup(all));
+        let _ = writeln!(
+            out,
+            "## Links as set and as seen\n\nMedian [least..greatest] of the probes before the runs.\n\n{}",
+            table::links(all)
+        );
+        if !cautions.is_empty() {
+            let _ = writeln!(out, "## Cautions\n\n- {}\n", cautions.join("\n- "));
+        }
+        out += "## Figures\n\n";
+        for f in self.figures {
+            let _ = writeln!(out, "![{}]({}.svg)\n", f.caption, f.name);
+        }
+        out
+    }
+}
