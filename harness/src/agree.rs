@@ -1,10 +1,7 @@
 //! What two parties must have in common before they run: checked item by item, so that an error can name what differs.
 
 use anyhow::{Result, bail, ensure};
-use si_wire::{Channel, Message, Reader, Role, Transport, put_bytes, put_u32};
-
-/// First bytes of every connection (agreement): a stranger at the port is told apart from a party.
-const MAGIC: [u8; 8] = *b"si-run/1";
+use si_wire::{Channel, Message, Reader, Role, put_bytes, put_u32};
 
 /// Longest list of items that a party reads (agreement).
 const MAX_ITEMS_BYTES: usize = 64 << 10;
@@ -90,30 +87,6 @@ impl Message for Agreement {
     }
 }
 
-/// Opens a connection: both say who they are and which of their connections this is.
-///
-/// # Errors
-/// If the peer is no party of this program, or counts its connections differently.
-pub(crate) fn hello(transport: &mut dyn Transport, index: u32) -> Result<()> {
-    let mut mine = MAGIC.to_vec();
-    mine.extend_from_slice(&index.to_le_bytes());
-    transport.send(mine.clone())?;
-    let mut theirs = [0; MAGIC.len() + 4];
-    transport.recv(&mut theirs)?;
-    let peer = transport.peer();
-    ensure!(
-        theirs[..MAGIC.len()] == MAGIC,
-        "whoever connected as the {peer} does not speak this program's protocol (it began with {:?}): is the address right, and the build the same?",
-        String::from_utf8_lossy(&theirs[..MAGIC.len()])
-    );
-    ensure!(
-        theirs == mine[..],
-        "the {peer} takes connection {index} for its connection {}: start both parties from the same job file",
-        u32::from_le_bytes([theirs[8], theirs[9], theirs[10], theirs[11]])
-    );
-    Ok(())
-}
-
 /// Waits until the peer has come to the same point.
 ///
 /// # Errors
@@ -190,22 +163,6 @@ mod tests {
             let e = agreement("x").check(&mut server, Role::Server(0), Role::Client).unwrap_err();
             assert!(e.to_string().contains("malformed agreement from client"), "{e}");
         }
-    }
-
-    #[test]
-    fn strangers_and_mixed_up_connections_are_refused() {
-        let pair = || si_wire::memory_pair("client", "server", Duration::from_secs(5));
-        let (mut c, mut s) = pair();
-        c.send(b"GET / HTTP/1.1\r\n".to_vec()).unwrap();
-        assert!(hello(s.as_mut(), 0).unwrap_err().to_string().contains("does not speak"));
-        let (mut c, mut s) = pair();
-        let client = std::thread::spawn(move || hello(c.as_mut(), 1).is_err());
-        assert!(hello(s.as_mut(), 0).unwrap_err().to_string().contains("takes connection 0"));
-        assert!(client.join().unwrap());
-        let (mut c, mut s) = pair();
-        let client = std::thread::spawn(move || hello(c.as_mut(), 3).is_ok());
-        hello(s.as_mut(), 3).unwrap();
-        assert!(client.join().unwrap());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use si_netem::Means;
 use si_wire::Role;
 
 use crate::experiment::{Overrides, Size};
-use crate::{commands, cost, links, orchestrate, party, report, soundness};
+use crate::{commands, cost, links, orchestrate, party, report, secure, soundness};
 
 /// Exit code after Ctrl-C, as shells have it.
 const STOPPED: u8 = 130;
@@ -29,6 +29,8 @@ enum Command {
     Run(RunArgs),
     /// Play one role of a repetition (`run` starts these itself; by hand for two machines)
     Party(PartyArgs),
+    /// Make a party's key and certificate for runs between two machines
+    Keygen(KeygenArgs),
     /// Make tables and figures from records, and put the headline tables into README.md
     Report(report::ReportArgs),
     /// Check that a record folder is whole and consistent
@@ -145,9 +147,24 @@ pub(crate) struct PartyArgs {
     /// Where the client finds the server for agreement and barriers, if that is another way than the link
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) control: Option<String>,
+    /// This party's own file with its private key and certificate (`bench keygen`); not needed within one machine
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// The other party's certificate: whoever has another one is turned away
+    #[arg(long, value_name = "FILE")]
+    pub(crate) peer: Option<PathBuf>,
+    /// The client: check the answers and write the rows of both parties into a record folder made in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) records: Option<PathBuf>,
     /// Network namespace to play in (`ip netns list`)
     #[arg(long, value_name = "NAME")]
     pub(crate) netns: Option<String>,
+}
+
+#[derive(Args)]
+struct KeygenArgs {
+    /// NAME.key is made, to be kept, and NAME.crt, for the other party
+    name: PathBuf,
 }
 
 #[derive(Args)]
@@ -229,6 +246,14 @@ pub(crate) fn main() -> ExitCode {
             commands::End::Stopped => ExitCode::from(STOPPED),
         }),
         Command::Party(args) => party::run(&args).map(|good| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        Command::Keygen(args) => secure::keygen(&args.name)
+            .and_then(|[key, certificate]| {
+                let (key, certificate) = (key.display(), certificate.display());
+                commands::print(&format!(
+                    "{key}: keep it, for --key\n{certificate}: give it to the other party, for its --peer"
+                ))
+            })
+            .map(|()| ExitCode::SUCCESS),
         Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => commands::check(&args.folder, args.seal).map(|()| ExitCode::SUCCESS),
         Command::Diff(args) => report::diff(&args.old, &args.new)

@@ -60,9 +60,22 @@ pub(crate) struct Job {
     /// What the party states as the commit of its code, in place of the truth: for tests of the agreement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pretend_commit: Option<String>,
+    /// What the client needs to write a record of the run itself, where nobody supervises both parties.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) record: Option<RecordOf>,
     /// Whether another process holds the party's standard input open, so that the party ends when it closes.
     #[serde(default)]
     pub(crate) supervised: bool,
+}
+
+/// Which repetition of which experiment a job is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecordOf {
+    /// The experiment, as TOML.
+    pub(crate) experiment: String,
+    /// From 1.
+    pub(crate) repetition: u64,
 }
 
 /// An image whose label the client knows.
@@ -154,6 +167,9 @@ pub(crate) struct PartyReport {
     pub(crate) agreement: String,
     /// Code and its state.
     pub(crate) commit: String,
+    /// Short name of the machine that it ran on.
+    #[serde(default)]
+    pub(crate) machine: String,
     /// Elapsed time of each part, barrier to end.
     pub(crate) setup_wall_ns: u64,
     /// See `setup_wall_ns`.

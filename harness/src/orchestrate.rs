@@ -13,7 +13,7 @@ use si_netem::{Namespaces, Profile};
 use crate::estimate::{Basis, Estimator};
 use crate::experiment::{Cell, Experiment, Load, Size};
 use crate::inputs::{self, Source};
-use crate::job::{Job, Journal};
+use crate::job::{Job, Journal, PartyReport, RecordOf};
 use crate::progress::{Progress, Task};
 use crate::record::{Folder, Method, Recorder, Status};
 use crate::row::{self, Facts};
@@ -162,7 +162,34 @@ pub(crate) fn first_job(experiment: &Experiment) -> Result<Job> {
     ensure_some(experiment, &cells)?;
     let mut stage = Stage::load(&cells[..1])?;
     let facts = stage.facts(experiment, &cells[0], 1)?;
-    Ok(Job { supervised: false, ..stage.job(&facts)? })
+    let text = toml::to_string(experiment).context("the experiment as TOML")?;
+    Ok(Job { supervised: false, record: Some(RecordOf { experiment: text, repetition: 1 }), ..stage.job(&facts)? })
+}
+
+/// Checks the answers of a job that two parties ran by hand, and writes its row into a new folder under `records`, which it
+/// returns. `reports` are the server's and the client's own.
+///
+/// # Errors
+/// If the job is not one of its experiment's, or the record cannot be written.
+pub(crate) fn record_by_hand(job: &Job, reports: [PartyReport; 2], records: &Path) -> Result<PathBuf> {
+    let of = job.record.as_ref().context("the job does not say which experiment it is of")?;
+    let experiment = Experiment::parse(&of.experiment, "the job's experiment")?;
+    let cells = experiment.cells();
+    let cell = cells.iter().find(|c| run_id(c, of.repetition) == job.run_id);
+    let cell = cell.with_context(|| format!("{} is none of its experiment's runs", job.run_id))?;
+    let mut stage = Stage::load(std::slice::from_ref(cell))?;
+    let mut facts = stage.facts(&experiment, cell, of.repetition)?;
+    let machines = [&reports[0].machine, &reports[1].machine];
+    facts.placement = format!("two-parties:client={},server={}", machines[1], machines[0]);
+    let (reason, accused, stderr) = (String::new(), String::new(), String::new());
+    let outcome = spawn::Outcome { status: Status::Ok, reason, accused, reports: reports.into(), stderr };
+    let verdict = stage.verdict(&facts, job, &outcome)?;
+    let end = End { outcome, verdict, drops: None };
+    let (row, phases) = row::of(&facts, &end);
+    let mut recorder = Recorder::create_under(records, &machine::describe(), machine::commit().0, &of.experiment)?;
+    recorder.append(&row, &phases, &row::answers(&facts, &end))?;
+    recorder.log(&row::describe(&row))?;
+    Ok(recorder.dir().to_owned())
 }
 
 fn ensure_some(experiment: &Experiment, cells: &[Cell]) -> Result<()> {
@@ -316,6 +343,7 @@ impl Stage {
             load_avg_milli: machine::load_avg_milli(),
             resumed: None,
             threads: u64::from(spawn::THREADS),
+            placement: "same-host".to_owned(),
         })
     }
 
@@ -350,15 +378,16 @@ impl Stage {
         if !outcome.stderr.is_empty() {
             recorder.log(&format!("{}\n{}", facts.run_id, outcome.stderr.trim_end()))?;
         }
-        let verdict = match outcome.client() {
-            Some(client) if outcome.status == Status::Ok => {
-                let revealed = facts.cell.options.reveal == si_api::Reveal::Scores;
-                let (source, oracle) = self.parts(&facts.cell)?;
-                Some(oracle.check(source, &job.queries, &client.answers, facts.card.rounding, revealed)?)
-            }
-            _ => None,
-        };
+        let verdict = self.verdict(facts, &job, &outcome)?;
         Ok(Some(End { outcome, verdict, drops }))
+    }
+
+    /// The client's answers against the oracle, if there are any.
+    fn verdict(&mut self, facts: &Facts, job: &Job, outcome: &spawn::Outcome) -> Result<Option<Verdict>> {
+        let Some(client) = outcome.client().filter(|_| outcome.status == Status::Ok) else { return Ok(None) };
+        let revealed = facts.cell.options.reveal == si_api::Reveal::Scores;
+        let (source, oracle) = self.parts(&facts.cell)?;
+        oracle.check(source, &job.queries, &client.answers, facts.card.rounding, revealed).map(Some)
     }
 
     fn job(&mut self, facts: &Facts) -> Result<Job> {
@@ -400,6 +429,7 @@ impl Stage {
             connect_timeout_s: CONNECT_TIMEOUT_S,
             timeout_s: cell.timeout_s,
             pretend_commit: None,
+            record: None,
             supervised: true,
         })
     }

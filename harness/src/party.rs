@@ -9,20 +9,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rand::TryRng;
 use si_api::{Answer, Channel, Graph, Meter, Party, Phase, Role, Seed};
 use si_fusion::PublicSamples;
 use si_netem::{Effort, Link, Profile, retransmits, set_tcp, tcp_seen};
-use si_wire::{TcpTransport, Transport};
 
-use crate::agree::{Agreement, barrier, hello, short_hash};
+use crate::agree::{Agreement, barrier, short_hash};
 use crate::behaviour::Behaviour;
 use crate::cli::PartyArgs;
+use crate::connect::{self, Connection, ensure_private};
 use crate::inputs::{self, Inputs};
 use crate::job::{Event, Failure, Job, LinkSeen, PartyReport, TcpLine};
 use crate::machine;
 use crate::registry::{self, FusionRun};
+use crate::secure::Keys;
 
 /// Connections besides the protocol's lanes: one for agreement and barriers, which is not shaped, and one for the
 /// probe, so that it warms up no lane (agreement).
@@ -34,6 +35,9 @@ const CONTROL: u32 = 0;
 /// Allowed on top of the job's limit, so that whoever started the parties gives up first and says why (local).
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Longest report of a party that the other reads (agreement): that of a server has no answers in it.
+const MAX_REPORT_BYTES: usize = 16 << 20;
+
 /// The meter's label for time at barriers, which belongs to no phase and is left out of the report.
 const AT_BARRIER: &str = "barrier";
 
@@ -44,6 +48,11 @@ const AT_BARRIER: &str = "barrier";
 pub(crate) fn run(args: &PartyArgs) -> Result<bool> {
     let mut job = Job::load(&args.job)?;
     let role = args.role;
+    ensure!(args.records.is_none() || role == Role::Client, "--records is for the client: it writes the rows of both");
+    ensure!(
+        args.records.is_none() || job.record.is_some(),
+        "this job cannot be recorded: make it with `bench run EXPERIMENT --print-job`"
+    );
     match (role, &args.listen, &args.connect) {
         (Role::Client, Some(_), _) => bail!("the client does not listen: say with --connect where the server is"),
         (Role::Server(_), _, Some(_)) => bail!("the server does not connect: say with --listen where it listens"),
@@ -56,7 +65,7 @@ pub(crate) fn run(args: &PartyArgs) -> Result<bool> {
     if job.supervised {
         end_with_supervisor();
     }
-    let (event, good) = match play(&job, role, args) {
+    let (event, good) = match play(&job, role, args).and_then(|report| keep(&job, report, args)) {
         Ok(report) => (Event::Done(Box::new(report)), true),
         Err(e) => {
             let message = format!("{e:#}");
@@ -68,21 +77,33 @@ pub(crate) fn run(args: &PartyArgs) -> Result<bool> {
     Ok(good)
 }
 
-fn play(job: &Job, role: Role, args: &PartyArgs) -> Result<PartyReport> {
+/// The party's report, and to the client the server's if the job is to be recorded.
+fn play(job: &Job, role: Role, args: &PartyArgs) -> Result<(PartyReport, Option<PartyReport>)> {
     match role {
         Role::Client => client(job, args),
-        Role::Server(0) => server(job),
+        Role::Server(0) => server(job, args),
         other => bail!("no protocol here has a party '{other}': use client or server"),
     }
 }
 
-fn server(job: &Job) -> Result<PartyReport> {
+/// The party's keys, if it was given any.
+fn keys(args: &PartyArgs) -> Result<Option<Keys>> {
+    match (&args.key, &args.peer) {
+        (Some(own), Some(peer)) => Keys::load(own, peer).map(Some),
+        (None, None) => Ok(None),
+        _ => bail!("--key and --peer belong together: our own file, and the other party's certificate"),
+    }
+}
+
+fn server(job: &Job, args: &PartyArgs) -> Result<(PartyReport, Option<PartyReport>)> {
+    let keys = keys(args)?;
     // Bound first: who starts the client needs the port, and a port in use is known at once.
     let listener = TcpListener::bind(&job.address).with_context(|| {
         let at = &job.address;
         format!("the server cannot listen at {at}: is the port in use, or the address not this machine's? name another, or port 0 for any free one")
     })?;
     let address = listener.local_addr().context("the server's address")?;
+    ensure_private(&address, keys.as_ref())?;
     say(&Event::Listening { address: address.to_string() })?;
 
     enter("load")?;
@@ -96,8 +117,8 @@ fn server(job: &Job) -> Result<PartyReport> {
     };
     let graph = Arc::clone(model.graph());
     let connect = Duration::from_secs(job.connect_timeout_s);
-    let mut session = Session::open(job, Role::Server(0), Role::Client, &graph, |_| {
-        Ok(TcpTransport::accept("client", &listener, connect)?)
+    let mut session = Session::open(job, Role::Server(0), Role::Client, &graph, |count| {
+        connect::accept(&listener, count, keys.as_ref(), connect)
     })?;
     drop(listener);
 
@@ -107,20 +128,22 @@ fn server(job: &Job) -> Result<PartyReport> {
     session.time(Phase::Offline, || server.offline(n))?;
     session.time(Phase::Online, || server.online(n))?;
     drop(server);
-    session.finish(Vec::new())
+    session.finish(job, Vec::new())
 }
 
-fn client(job: &Job, args: &PartyArgs) -> Result<PartyReport> {
+fn client(job: &Job, args: &PartyArgs) -> Result<(PartyReport, Option<PartyReport>)> {
     enter("load")?;
+    let keys = keys(args)?;
     let graph = si_models::zoo::graph(&job.model)?;
     let Inputs { queries, public } = inputs::load(job, &graph)?;
     let protocol = registry::protocol(&job.protocol, job.options, fusion(job, Some(public)))?;
     let address = resolve(&job.address)?;
     let control = args.control.as_deref().map_or(Ok(address), resolve)?;
     let connect = Duration::from_secs(job.connect_timeout_s);
-    let mut session = Session::open(job, Role::Client, Role::Server(0), &graph, |index| {
-        let to = if index == CONTROL { control } else { address };
-        Ok(TcpTransport::connect("server", to, connect)?)
+    ensure_private(&address, keys.as_ref())?;
+    let mut session = Session::open(job, Role::Client, Role::Server(0), &graph, |count| {
+        let to = |index| if index == CONTROL { control } else { address };
+        (0..count).map(|index| connect::connect(to(index), index, keys.as_ref(), connect)).collect()
     })?;
 
     let me = session.party(job)?;
@@ -128,7 +151,7 @@ fn client(job: &Job, args: &PartyArgs) -> Result<PartyReport> {
     session.time(Phase::Offline, || client.offline(queries.len()))?;
     let answers = session.time(Phase::Online, || client.online(&queries))?;
     drop(client);
-    session.finish(answers)
+    session.finish(job, answers)
 }
 
 /// What the job says of Fusion, if it has a plan.
@@ -162,7 +185,7 @@ impl Session {
         me: Role,
         peer: Role,
         graph: &Graph,
-        mut connect: impl FnMut(u32) -> Result<TcpTransport>,
+        connect: impl FnOnce(u32) -> Result<Vec<Connection>>,
     ) -> Result<Self> {
         enter("connect")?;
         let profile = Profile::named(&job.link)?.by(job.means);
@@ -170,14 +193,12 @@ impl Session {
         // In a namespace of the link's own, all that is sent again is ours.
         let before = profile.means.is_kernel().then(retransmits).flatten();
         let mut tcp = TcpLine::default();
-        let mut transports: Vec<Box<dyn Transport>> = Vec::new();
-        for index in 0..OWN_CONNECTIONS + job.lanes {
-            let mut transport = connect(index)?;
-            transport.set_timeout(Duration::from_secs(job.timeout_s) + PATIENCE)?;
-            hello(&mut transport, index)?;
-            set_tcp(transport.stream(), &profile)?;
-            tcp = tcp_seen(transport.stream()).into();
-            transports.push(Box::new(transport));
+        let mut transports = Vec::new();
+        for mut connection in connect(OWN_CONNECTIONS + job.lanes)? {
+            connection.set_timeout(Duration::from_secs(job.timeout_s) + PATIENCE)?;
+            set_tcp(connection.stream(), &profile)?;
+            tcp = tcp_seen(connection.stream()).into();
+            transports.push(connection.boxed());
         }
         let mut shaped = transports.split_off(1).into_iter();
         let Some((control, probe)) = transports.pop().zip(shaped.next()) else { bail!("no connection") };
@@ -206,6 +227,7 @@ impl Session {
             role: me.to_string(),
             agreement: agreement.hash(),
             commit: machine::COMMIT.to_owned(),
+            machine: machine::describe().name,
             link_seen,
             tcp,
             ..PartyReport::default()
@@ -255,7 +277,7 @@ impl Session {
         barrier(&mut self.control, before)
     }
 
-    fn finish(mut self, answers: Vec<Answer>) -> Result<PartyReport> {
+    fn finish(mut self, job: &Job, answers: Vec<Answer>) -> Result<(PartyReport, Option<PartyReport>)> {
         let entries = self.meter.entries();
         // Nobody hangs up while the other may still be reading.
         self.meet("end")?;
@@ -266,8 +288,29 @@ impl Session {
         self.report.peak_rss_bytes = machine::peak_rss_bytes();
         self.report.retransmits =
             self.retransmits_before.and_then(|before| Some(retransmits()?.saturating_sub(before)));
-        Ok(self.report)
+        let mut servers = None;
+        if job.record.is_some() {
+            // One folder has the rows of both, and the client writes it.
+            if self.report.role == Role::Client.to_string() {
+                let report = self.control.recv(MAX_REPORT_BYTES)?;
+                servers = Some(serde_json::from_slice(&report).context("the server's report makes no sense")?);
+            } else {
+                self.control.send(&serde_json::to_vec(&self.report)?)?;
+                self.control.flush()?;
+            }
+            self.meet("report")?; // nobody hangs up before it is read
+        }
+        Ok((self.report, servers))
     }
+}
+
+/// Writes the row of a run that is to be recorded here.
+fn keep(job: &Job, (report, servers): (PartyReport, Option<PartyReport>), args: &PartyArgs) -> Result<PartyReport> {
+    if let Some((records, server)) = args.records.as_ref().zip(servers) {
+        let folder = crate::orchestrate::record_by_hand(job, [server, report.clone()], records)?;
+        eprintln!("records: {}", folder.display());
+    }
+    Ok(report)
 }
 
 /// Everything that must be the same at both parties, except what is secret.
@@ -286,6 +329,7 @@ fn agreement(job: &Job, graph: &Graph, profile: &Profile) -> Result<Agreement> {
     a.add("link", &job.link);
     a.add("profile of the link", short_hash(format!("{profile:?}").as_bytes()));
     a.add("lanes", job.lanes.to_string());
+    a.add("record", job.record.as_ref().map_or("none".to_owned(), |r| short_hash(r.experiment.as_bytes())));
     Ok(a)
 }
 

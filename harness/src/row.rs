@@ -27,6 +27,8 @@ pub(crate) struct Facts {
     /// Inferences that were done before the run was resumed.
     pub(crate) resumed: Option<u64>,
     pub(crate) threads: u64,
+    /// Where the parties' processes ran.
+    pub(crate) placement: String,
 }
 
 /// The row of a repetition that was run, and its phases.
@@ -193,7 +195,7 @@ fn before(facts: &Facts) -> RunRow {
         target_features: machine::features_in_use(),
         threads: facts.threads,
         lanes: u64::from(cell.lanes),
-        placement: "same-host".to_owned(),
+        placement: facts.placement.clone(),
         load_avg_milli: facts.load_avg_milli,
         ..RunRow::default()
     }
@@ -279,6 +281,7 @@ mod tests {
             load_avg_milli: None,
             resumed: None,
             threads: 1,
+            placement: "same-host".to_owned(),
         }
     }
 

@@ -367,7 +367,27 @@ fn bench_party(job: &Path, role: &str, address: &str, parts: &[&str]) {
 }
 
 #[test]
-fn strangers_and_garbled_frames_end_a_party_with_one_line() {
+fn strangers_are_turned_away_and_the_party_serves_its_peer() {
+    let dir = folder();
+    let job = job(dir.path(), "job.json", &[]);
+    let (server, address, out) = party(&job, "server", None);
+    let stranger = |bytes: &[u8]| {
+        let mut s = TcpStream::connect(&address).expect("connects");
+        s.write_all(bytes).expect("written");
+        s
+    };
+    let _silent = stranger(b"");
+    let _web = stranger(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    drop(stranger(b"si-r"));
+    let (client, _, client_out) = party(&job, "client", Some(&address));
+    assert_eq!(end(client, client_out).0["event"], "done");
+    let (event, err) = end(server, out);
+    assert_eq!(event["event"], "done", "{event}");
+    assert!(err.contains("turned away 127.0.0.1:") && err.contains("does not speak"), "{err}");
+}
+
+#[test]
+fn a_peer_that_opens_the_wrong_connections_or_garbles_frames_ends_a_party_with_one_line() {
     let dir = folder();
     let job = job(dir.path(), "job.json", &[]);
     let refused = |bytes: &[&[u8]], expect: &str| {
@@ -390,12 +410,92 @@ fn strangers_and_garbled_frames_end_a_party_with_one_line() {
     };
     let hello = |index: u32| [&b"si-run/1"[..], &index.to_le_bytes()].concat();
     let framed = |index: u32, frame: &[u8]| [&hello(index)[..], frame].concat();
-    refused(&[b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], "does not speak");
-    refused(&[&hello(5)], "takes connection 0 for its connection 5");
+    refused(&[&hello(5)], "opens connection 5 where connections 0 to 3 are expected");
+    refused(&[&hello(1), &hello(1)], "opens connection 1 where");
     // Two connections and two lanes, then nonsense where the list of what is agreed on should be.
     let [a, b, c] = [1, 2, 3].map(hello);
     refused(&[&framed(0, &[0xff; 16]), &a, &b, &c], "announced a message of 4294967295 bytes");
     refused(&[&framed(0, &[4, 0, 0, 0, 9, 0, 0, 0]), &a, &b, &c], "malformed agreement");
+}
+
+#[test]
+fn two_machines_know_each_other_by_their_keys_and_leave_a_record() {
+    let dir = folder();
+    let path = |name: &str| dir.path().join(name);
+    for name in ["client", "server", "stranger"] {
+        let said = bench(&["keygen", arg(&path(name))]).ok();
+        assert!(said.out.contains("--key") && said.out.contains("--peer"), "{}", said.out);
+    }
+    bench(&["keygen", arg(&path("client"))]).refuses(&["client.key", "never overwritten"]);
+    let job = job(dir.path(), "job.json", &[("link", json!("network")), ("means", json!("none"))]);
+    // The same cell, by the name of the link that there is.
+    let file = experiment(dir.path(), &[("links", "[\"network\"]")]);
+    let mut printed: Value = bench(&["run", arg(&file), "--print-job"]).json();
+    printed["connect_timeout_s"] = json!(20);
+    std::fs::write(&job, printed.to_string()).expect("written");
+    let records = path("records");
+    let start = |role: &str, own: &str, peer: &str, at: &str| {
+        let way = if role == "server" { "--listen" } else { "--connect" };
+        let [key, crt] = [format!("{own}.key"), format!("{peer}.crt")].map(|n| path(&n));
+        let mut c =
+            command(&["party", "--job", arg(&job), "--role", role, way, at, "--key", arg(&key), "--peer", arg(&crt)]);
+        if role == "client" {
+            c.args(["--records", arg(&records)]);
+        }
+        let mut child = c.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let out = BufReader::new(child.stdout.take().expect("output"));
+        (child, out)
+    };
+    // An address that strangers can reach.
+    let (server, mut out) = start("server", "server", "client", "0.0.0.0:0");
+    let mut line = String::new();
+    out.read_line(&mut line).expect("a line");
+    let event: Value = serde_json::from_str(&line).expect("JSON");
+    let port = event["address"].as_str().and_then(|a| a.rsplit_once(':')).expect("a port").1.to_owned();
+    let at = format!("127.0.0.1:{port}");
+    // Strangers: one that says nothing, one without TLS, one with a key of its own, and one that trusts another server.
+    let _silent = TcpStream::connect(&at).expect("connects");
+    TcpStream::connect(&at).expect("connects").write_all(b"si-run/1\0\0\0\0").expect("written");
+    let turned_away = |own: &str, peer: &str, expect: &str| {
+        let (child, out) = start("client", own, peer, &at);
+        let (event, err) = end(child, out);
+        assert!(event["message"].as_str().is_some_and(|m| m.contains(expect)), "{event}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+    };
+    turned_away("stranger", "server", "turned us away");
+    turned_away("client", "stranger", "is not the server whose certificate");
+    assert!(!records.exists());
+    // The peer is served all the same.
+    let (client, client_out) = start("client", "client", "server", &at);
+    let (event, err) = end(client, client_out);
+    assert_eq!(event["event"], "done", "{event}");
+    assert!(err.contains("records: "), "{err}");
+    let (event, err) = end(server, out);
+    assert_eq!(event["event"], "done", "{event}");
+    assert!(err.matches("turned away 127.0.0.1:").count() >= 3, "{err}");
+    let record = record(&records);
+    let found = rows(&record);
+    assert!(found.len() == 1 && found[0].1 == "ok", "{found:?}");
+    let mut reader = csv::Reader::from_path(record.join("runs.csv")).expect("runs.csv");
+    let row: std::collections::HashMap<String, String> = reader.deserialize().next().expect("a row").expect("fields");
+    assert!(row["placement"].starts_with("two-parties:client="), "{row:?}");
+    assert!(row["server_sent_bytes"] != "0" && !row["rtt_seen_p50_us"].is_empty(), "{row:?}");
+    bench(&["check", arg(&record)]).ok();
+}
+
+#[test]
+fn without_keys_a_party_keeps_to_its_own_machine() {
+    let dir = folder();
+    let job = job(dir.path(), "job.json", &[]);
+    bench_party(&job, "server", "0.0.0.0:0", &["--key and --peer", "keygen", "strangers"]);
+    bench_party(&job, "client", "192.0.2.1:7001", &["--key and --peer", "192.0.2.1:7001"]);
+    let args = |role: &str, more: &[&str]| bench(&[&["party", "--job", arg(&job), "--role", role], more].concat());
+    args("server", &["--key", "x"]).refuses(&["belong together"]);
+    args("server", &["--connect", "127.0.0.1:1"]).refuses(&["--listen"]);
+    args("client", &["--listen", "127.0.0.1:1"]).refuses(&["--connect"]);
+    args("server", &["--records", arg(dir.path())]).refuses(&["--records is for the client"]);
+    args("client", &["--key", "/nonexistent.key", "--peer", "x", "--connect", "127.0.0.1:1"])
+        .refuses(&["/nonexistent.key"]);
 }
 
 #[cfg(target_os = "linux")]

@@ -175,10 +175,14 @@ impl Line {
     }
 }
 
+/// When a packet is due, and the packet.
+type Due = (u64, Vec<u8>);
+
 /// Packets on their way, in order.
 #[derive(Default)]
 struct Queue {
-    packets: Mutex<(VecDeque<(u64, Vec<u8>)>, bool)>,
+    /// The packets, and whether the queue is closed.
+    packets: Mutex<(VecDeque<Due>, bool)>,
     changed: Condvar,
 }
 
@@ -194,7 +198,7 @@ impl Queue {
     }
 
     /// The next packet; nothing once the queue is closed. What was on its way then is lost with the device.
-    fn pop(&self) -> Option<(u64, Vec<u8>)> {
+    fn pop(&self) -> Option<Due> {
         let mut guard = self.packets.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if guard.1 {
