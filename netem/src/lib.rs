@@ -1,7 +1,7 @@
 //! Links between parties: named profiles, the means of making a link like them, and a probe that measures what a link
 //! really gives.
 //!
-//! A [`Profile`] says what a link is to be; [`choose`] which [`Means`] works here; [`Link`] makes a transport behave like
+//! A [`Profile`] says what a link is to be; [`choose()`] which [`Means`] works here; [`Link`] makes a transport behave like
 //! it ([`Means::Model`]), [`Namespaces`] an interface of the kernel's ([`Means::Netem`], [`Means::Tun`]); [`probe_client`]
 //! and [`probe_server`] measure a live pair of channels, and [`gate()`] compares what they saw with the profile.
 //! [`price()`] is the time that a link of a profile takes for a protocol's rounds and bytes.

@@ -39,7 +39,7 @@ const DEFAULT_CONGESTION: &str = "cubic";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Means {
-    /// The first that works here, in the order netem, tun, model: see [`choose`](crate::choose).
+    /// The first that works here, in the order netem, tun, model: see [`choose()`](crate::choose()).
     #[default]
     Auto,
     /// The connection as it is.
