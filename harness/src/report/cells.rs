@@ -263,6 +263,16 @@ impl<'a> Cell<'a> {
     }
 }
 
+impl Cell<'_> {
+    /// Which plan of Fusion stands for others: one that has an answer, the most queries, the least time of a query; then
+    /// the largest real batch, to leave no tie.
+    pub(crate) fn plan_rank(&self) -> impl Ord {
+        let r = self.setting();
+        let ns = self.per_query(Metric::Wall).map(|s| std::cmp::Reverse(s.median as u64));
+        (self.good().next().is_some(), r.queries, ns, r.ran(), std::cmp::Reverse(r.cell.clone()))
+    }
+}
+
 /// Repetitions that are enough for a median with a range (local).
 const ENOUGH: usize = 3;
 
@@ -298,14 +308,19 @@ pub(crate) fn cells(folders: &[Folder]) -> Vec<Cell<'_>> {
     cells
 }
 
-/// Of each protocol, model and link the smallest batch, and every plan of Fusion: what a reader wants to see first.
+/// What a reader wants to see first: of each protocol, model and link the smallest batch; of Fusion's plans the one with the
+/// most queries, measured and composed, in the batches that are quickest. Plans over the insecure reference are left out.
 pub(crate) fn smallest_loads<'c, 'a>(cells: &[&'c Cell<'a>]) -> Vec<&'c Cell<'a>> {
     let place = |c: &Cell<'a>| (&c.setting().protocol, &c.setting().model, &c.setting().link);
-    let smallest = |c: &&&Cell<'a>| {
+    let first = |c: &&&Cell<'a>| {
         let mut same = cells.iter().filter(|o| place(o) == place(c));
-        c.is_fusion() || same.all(|o| o.setting().queries >= c.setting().queries)
+        if c.is_fusion() {
+            let mut plans = same.filter(|o| o.is_measured() == c.is_measured());
+            return c.setting().adversary != "insecure" && plans.all(|o| o.plan_rank() <= c.plan_rank());
+        }
+        same.all(|o| o.setting().queries >= c.setting().queries)
     };
-    cells.iter().filter(smallest).copied().collect()
+    cells.iter().filter(first).copied().collect()
 }
 
 #[cfg(test)]
@@ -389,6 +404,31 @@ mod tests {
         let all = cells(&folders);
         let loads: Vec<_> = smallest_loads(&all.iter().collect::<Vec<_>>()).iter().map(|c| c.load()).collect();
         assert_eq!(loads, ["batch 1", "batch 1", "R=512, B=5, T=100", "batch 8"]);
+    }
+
+    #[test]
+    fn of_many_plans_the_largest_in_its_quickest_batches_comes_first() {
+        let mut f = samples::folder("a");
+        let plan = |name: &str, queries: u64, chunk: u64, ns: u64| {
+            let (mut run, mut phases) = samples::composed(1);
+            (run.cell, run.run_id) = (name.into(), format!("{name}#1"));
+            phases.iter_mut().for_each(|p| p.run_id = run.run_id.clone());
+            (run.method, run.composed_from, run.fusion_chunk) = (Method::Measured, None, Some(chunk));
+            (run.queries, run.inferences, run.run_wall_ns) = (queries, 5 * queries + 100, Some(ns));
+            (run, phases)
+        };
+        for (name, queries, chunk, ns) in [("a", 512, 32, 900), ("b", 512, 128, 500), ("c", 64, 32, 1)] {
+            samples::add(&mut f, plan(name, queries, chunk, ns));
+        }
+        samples::add(&mut f, samples::composed(1));
+        let (mut insecure, phases) = plan("d", 512, 32, 1);
+        (insecure.protocol, insecure.adversary) = ("fusion(plain)".into(), "insecure".into());
+        samples::add(&mut f, (insecure, phases));
+        let folders = [f];
+        let all = cells(&folders);
+        let first = smallest_loads(&all.iter().collect::<Vec<_>>());
+        let names: Vec<_> = first.iter().map(|c| c.setting().cell.as_str()).collect();
+        assert_eq!(names, ["b", "lan/mnist-cnn4/fusion(cheetah)/b32"]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn representative<'c, 'a>(cells: &[&'c Cell<'a>]) -> Option<&'c Cell<'a>> {
     counted.copied().max_by_key(|c| {
         let r = c.setting();
         let size = if c.is_fusion() { r.queries as i64 } else { -(r.queries as i64) };
-        (c.is_measured(), size)
+        (c.is_measured(), size, c.is_fusion().then(|| c.plan_rank()))
     })
 }
 

@@ -88,7 +88,13 @@ impl Source<'_, '_> {
             table::provenance(self.folders, &first),
             pictures("time")
         );
-        let amortised = format!("{}\n{}\n{}", table::amortised(front), fusion_cost::page(front), pictures("amortised"));
+        // All plans stand on the page of Fusion's price; here those of the headline, beside every batch.
+        let plan = |c: &Cell<'_>| {
+            first.iter().any(|f| f.setting().run_id == c.setting().run_id && f.folder.dir == c.folder.dir)
+        };
+        let chosen: Vec<_> = front.iter().filter(|c| !c.is_fusion() || plan(c)).cloned().collect();
+        let price = fusion_cost::page(&chosen);
+        let amortised = format!("{}\n{price}\n{}", table::amortised(&chosen), pictures("amortised"));
         let parts = [
             ("", beside::tables(self.others, front)),
             ("Claims of the papers:", claims::summary(self.others, self.all)),

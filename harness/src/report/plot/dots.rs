@@ -1,7 +1,7 @@
 //! Costs of one query side by side: a row for each protocol and load, a panel for each link, one log axis for all. Ours are
 //! filled, what papers print is hollow.
 
-use plotters::style::RGBColor;
+use plotters::style::{RGBColor, WHITE};
 
 use super::axis::{Axis, Spacing};
 use super::canvas::{Align, Drawing, Fill, GRID, INK, Marker, Type, text_width};
@@ -216,10 +216,9 @@ fn point(d: &mut Drawing, f: Frame, axis: &Axis, y: f64, row: &Row, p: &Point) {
     }
     d.marker(row.marker, (x, y), row.color, row.fill);
     let style = Type { color: INK, ..Type::SMALL };
+    let width = text_width(&p.label, style);
     let right = high.max(x) + 10.0;
-    if right + text_width(&p.label, style) <= f.right {
-        d.text((right, y), &p.label, style, Align::Left);
-    } else {
-        d.text((low.min(x) - 10.0, y), &p.label, style, Align::Right);
-    }
+    let left = if right + width <= f.right { right } else { low.min(x) - 10.0 - width };
+    d.rect((left - 2.0, y - 7.0), (left + width + 2.0, y + 7.0), WHITE); // no grid line through the digits
+    d.text((left, y), &p.label, style, Align::Left);
 }
