@@ -17,7 +17,7 @@ const HEAD: [&str; 11] = [
     "link s",
     "CPU s",
     "MiB",
-    "rounds",
+    "rounds of all",
     "peak MiB server / client",
     "notes",
 ];
@@ -111,9 +111,11 @@ fn rivals(others: &Others, model: &str, t: &mut Table, notes: &mut Notes) {
             ours.map_or_else(|| "not measured".to_owned(), number)
         };
         let mut conditions: Vec<String> = Vec::new();
-        for p in rows().filter(|p| !p.conditions.is_empty()) {
-            let shared = rows().all(|o| o.conditions == p.conditions);
-            let text = if shared { p.conditions.clone() } else { format!("{}: {}", p.metric.name(), p.conditions) };
+        for (p, one) in
+            rows().flat_map(|p| p.conditions.split("; ").map(move |c| (p, c))).filter(|(_, c)| !c.is_empty())
+        {
+            let shared = rows().all(|o| o.conditions.split("; ").any(|c| c == one));
+            let text = if shared { one.to_owned() } else { format!("{}: {one}", p.metric.name()) };
             if !conditions.contains(&text) {
                 conditions.push(text);
             }

@@ -264,12 +264,13 @@ impl<'a> Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// Which plan of Fusion stands for others: one that has an answer, the most queries, the least time of a query; then
-    /// the largest real batch, to leave no tie.
+    /// Which plan of Fusion stands for others: one that has an answer, the most queries, enough repetitions, the least time
+    /// of a query; then the largest real batch, to leave no tie.
     pub(crate) fn plan_rank(&self) -> impl Ord {
         let r = self.setting();
         let ns = self.per_query(Metric::Wall).map(|s| std::cmp::Reverse(s.median as u64));
-        (self.good().next().is_some(), r.queries, ns, r.ran(), std::cmp::Reverse(r.cell.clone()))
+        let good = self.good().count();
+        (good > 0, r.queries, good.min(ENOUGH), ns, r.ran(), std::cmp::Reverse(r.cell.clone()))
     }
 }
 

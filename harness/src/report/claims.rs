@@ -56,7 +56,7 @@ pub(crate) fn summary(others: &Others, cells: &[Cell<'_>]) -> String {
     for p in claims(others) {
         for o in ours(p, cells) {
             let claim = format!("{}: {} ({})", p.system, p.statement, p.metric.name());
-            t.row(vec![claim, o.model.clone(), o.link.clone(), figure(p), interval(&o), verdict(p, &o)]);
+            t.row(vec![claim, o.model.clone(), o.link.clone(), figure(p), in_unit(p, &o), verdict(p, &o)]);
         }
     }
     let counts = counts(others, cells);
@@ -78,6 +78,11 @@ fn counts(others: &Others, cells: &[Cell<'_>]) -> String {
     format!("{} reproduced, {} not reproduced, {} not run", counts[0], counts[1], counts[2])
 }
 
+/// Ours in the paper's unit.
+fn in_unit(p: &Published, o: &Ours) -> String {
+    format!("{} {}", interval(o), p.unit)
+}
+
 fn verdict(p: &Published, o: &Ours) -> String {
     let (verdict, how) = judge(p, o);
     if how.is_empty() { verdict.to_string() } else { format!("{verdict} ({how})") }
@@ -95,7 +100,7 @@ pub(crate) fn page(others: &Others, cells: &[Cell<'_>]) -> String {
             t.row(cells.into_iter().chain([figure(p), ours, verdict]).collect());
         };
         for o in &found {
-            line(&o.model, &o.link, &o.method, interval(o), verdict(p, o));
+            line(&o.model, &o.link, &o.method, in_unit(p, o), verdict(p, o));
         }
         if found.is_empty() {
             let why = p.not_run();

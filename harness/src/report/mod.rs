@@ -26,7 +26,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::check::{self, Severity};
 use crate::record::{Folder, RUNS_CSV, Status, TrialRow};
@@ -71,6 +71,8 @@ pub(crate) enum Part {
 /// # Errors
 /// If there are no records, a record or a figure of others is unsound, or something cannot be written.
 pub(crate) fn run(args: &ReportArgs) -> Result<()> {
+    // It takes seconds and depends on no record.
+    let plans = std::thread::spawn(soundness::page);
     let folders = choose(&args.records)?;
     let cautions = sound(&folders)?;
     let others = Others::read(&args.paper)?;
@@ -92,6 +94,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     if args.part == Some(Part::Figures) {
         return Ok(());
     }
+    plans.join().map_err(|_| anyhow!("the page of Fusion's plans could not be computed"))??;
     let command = command(args);
     let source = Source { folders: &folders, all: &all, swept: &swept, figures: &figures, others: &others };
     let pages = source.pages(&cautions)?;
