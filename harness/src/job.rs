@@ -9,6 +9,7 @@ use si_netem::{Means, TcpSeen};
 
 use crate::behaviour::Behaviour;
 use crate::experiment::FusionPlan;
+use crate::trips::LaneTurns;
 
 /// One repetition. Every party gets the same job; who it is comes from the command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,9 +181,9 @@ pub(crate) struct PartyReport {
     pub(crate) run_wall_ns: u64,
     /// Greatest resident memory of the process, if the system tells.
     pub(crate) peak_rss_bytes: Option<u64>,
-    /// Rounds after set-up of the connection that had the most.
+    /// The order of the messages of each connection.
     #[serde(default)]
-    pub(crate) busiest_lane_rounds: Option<u64>,
+    pub(crate) turns: Vec<LaneTurns>,
     /// The meter's lines.
     pub(crate) entries: Vec<EntryLine>,
     /// What the client's probe of the link saw.

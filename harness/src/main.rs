@@ -26,6 +26,7 @@ mod secure;
 mod soundness;
 mod spawn;
 mod trials;
+mod trips;
 mod verify;
 
 // The reporting half.

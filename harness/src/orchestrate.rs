@@ -189,6 +189,7 @@ pub(crate) fn record_by_hand(job: &Job, reports: [PartyReport; 2], records: &Pat
     let mut recorder = Recorder::create_under(records, &machine::describe(), machine::commit().0, &of.experiment)?;
     recorder.append(&row, &phases, &row::answers(&facts, &end))?;
     recorder.log(&row::describe(&row))?;
+    recorder.seal()?;
     Ok(recorder.dir().to_owned())
 }
 

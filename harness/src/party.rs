@@ -6,7 +6,6 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -14,6 +13,7 @@ use rand::TryRng;
 use si_api::{Answer, Channel, Graph, Meter, Party, Phase, Role, Seed};
 use si_fusion::PublicSamples;
 use si_netem::{Effort, Link, Profile, retransmits, set_tcp, tcp_seen};
+use si_wire::Turns;
 
 use crate::agree::{Agreement, barrier, short_hash};
 use crate::behaviour::Behaviour;
@@ -24,6 +24,7 @@ use crate::job::{Event, Failure, Job, LinkSeen, PartyReport, TcpLine};
 use crate::machine;
 use crate::registry::{self, FusionRun};
 use crate::secure::Keys;
+use crate::trips::LaneTurns;
 
 /// Connections besides the protocol's lanes: one for agreement and barriers, which is not shaped, and one for the
 /// probe, so that it warms up no lane (agreement).
@@ -174,8 +175,8 @@ struct Session {
     peer: Role,
     started: Option<Instant>,
     retransmits_before: Option<u64>,
-    /// Of each lane: its rounds, and how many of them were in set-up.
-    rounds: Vec<(Arc<AtomicU64>, u64)>,
+    /// Of each lane: the order of its messages, and how many of them were in set-up.
+    turns: Vec<(Turns, u64)>,
     report: PartyReport,
 }
 
@@ -222,7 +223,7 @@ impl Session {
 
         let meter = Meter::new();
         let lanes: Vec<_> = shaped.map(|t| Channel::new(link.wrap(t), meter.clone())).collect();
-        let rounds = lanes.iter().map(|l| (l.rounds(), 0)).collect();
+        let turns = lanes.iter().map(|l| (l.turns(), 0)).collect();
         let report = PartyReport {
             role: me.to_string(),
             agreement: agreement.hash(),
@@ -232,7 +233,7 @@ impl Session {
             tcp,
             ..PartyReport::default()
         };
-        Ok(Self { control, lanes, meter, peer, started: None, retransmits_before: before, rounds, report })
+        Ok(Self { control, lanes, meter, peer, started: None, retransmits_before: before, turns, report })
     }
 
     fn party(&mut self, job: &Job) -> Result<Party> {
@@ -251,7 +252,7 @@ impl Session {
             Phase::Online | Phase::Verify => "online",
         })?;
         if phase == Phase::Offline {
-            self.rounds.iter_mut().for_each(|(rounds, before)| *before = rounds.load(Ordering::Relaxed));
+            self.turns.iter_mut().for_each(|(turns, in_setup)| *in_setup = turns.messages());
         }
         let _scope = self.meter.enter(phase, "other");
         let start = Instant::now();
@@ -283,8 +284,7 @@ impl Session {
         self.meet("end")?;
         self.report.entries = entries.into_iter().filter(|e| e.label != AT_BARRIER).map(Into::into).collect();
         self.report.answers = answers.into_iter().map(Into::into).collect();
-        let of_run = self.rounds.iter().map(|(rounds, before)| rounds.load(Ordering::Relaxed) - before);
-        self.report.busiest_lane_rounds = of_run.max();
+        self.report.turns = self.turns.iter().map(|(turns, in_setup)| LaneTurns::new(turns, *in_setup)).collect();
         self.report.peak_rss_bytes = machine::peak_rss_bytes();
         self.report.retransmits =
             self.retransmits_before.and_then(|before| Some(retransmits()?.saturating_sub(before)));

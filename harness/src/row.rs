@@ -9,6 +9,7 @@ use crate::job::PartyReport;
 use crate::machine;
 use crate::orchestrate::End;
 use crate::record::{AnswerRow, HONEST, LinkGate, Method, PhaseRow, RunRow, Status};
+use crate::trips::one_way_trips;
 
 /// What is known of a repetition before it is run.
 #[derive(Clone, Debug)]
@@ -96,7 +97,9 @@ fn traffic(row: &mut RunRow, client: &[&PartyReport], servers: &[&PartyReport]) 
     row.server_recv_bytes = sum(servers, run, |e| e.recv_bytes);
     row.setup_rounds = sum(client, setup, |e| e.rounds);
     row.rounds = sum(client, run, |e| e.rounds);
-    row.busiest_lane_rounds = client.iter().filter_map(|r| r.busiest_lane_rounds).max();
+    if let ([client], [server]) = (client, servers) {
+        row.one_way_trips = one_way_trips(&client.turns, &server.turns);
+    }
 }
 
 fn sum(

@@ -75,23 +75,21 @@ pub fn gate(seen: &LinkSeen, profile: &Profile) -> Result<(), Vec<String>> {
     if off.is_empty() { Ok(()) } else { Err(off) }
 }
 
-/// The time that an ideal link of this profile takes for a protocol's communication: `rounds*RTT + 8*bytes/rate`.
+/// The time that an ideal link of this profile takes for a protocol's communication: `trips*RTT/2 + 8*bytes/rate`.
 ///
-/// A *round* is a switch from sending to receiving as the client sees it (the `rounds` of its
-/// [`Meter`](si_wire::Meter)): its message goes over and the answer comes back, which costs one RTT. Counting each
-/// message that changes direction, one has twice as many, at RTT/2 each. `bytes` is what the client sent and received
-/// together. A message that needs no answer costs half an RTT that is not in here.
+/// A *trip* is a message, or several at once, that the next step has to wait for: two for a round of parties that take
+/// turns, one for a round in which both send at once. `bytes` is what the client sent and received together.
 ///
-/// The formula holds for parties that take turns. Where both directions carry bytes at once, or rounds of several lanes
-/// overlap, the run is cheaper; computation comes on top where it does not overlap with communication; so does slow
-/// start ([`fresh_transfer`](crate::fresh_transfer)). Zero with a profile that shapes nothing.
+/// Where both directions carry bytes at once the run is cheaper; computation comes on top where it does not overlap with
+/// communication, and so does slow start ([`fresh_transfer`](crate::fresh_transfer)). Zero with a profile that shapes
+/// nothing.
 #[must_use]
-pub fn price(rounds: u64, bytes: u64, profile: &Profile) -> Duration {
+pub fn price(trips: u64, bytes: u64, profile: &Profile) -> Duration {
     let transfer_ns = match profile.payload_bits_per_s() {
         0 => 0,
         rate => u128::from(bytes) * 8_000_000_000 / u128::from(rate),
     };
-    let total_ns = u128::from(rounds) * u128::from(profile.rtt_us) * 1000 + transfer_ns;
+    let total_ns = u128::from(trips) * u128::from(profile.rtt_us) * 500 + transfer_ns;
     Duration::from_nanos(u64::try_from(total_ns).unwrap_or(u64::MAX))
 }
 
@@ -166,9 +164,9 @@ mod tests {
     #[test]
     fn prices() {
         let p = |n: &str| Profile::named(n).unwrap().by(Means::Model);
-        assert_eq!(price(10, 1_000_000, &p("wan")), Duration::from_millis(420));
-        assert_eq!(price(10, 1_500_000, &p("lan")), Duration::from_millis(7));
-        assert_eq!(price(10, 1_000_000, &p("loopback")), Duration::ZERO);
+        assert_eq!(price(20, 1_000_000, &p("wan")), Duration::from_millis(420));
+        assert_eq!(price(20, 1_500_000, &p("lan")), Duration::from_millis(7));
+        assert_eq!(price(20, 1_000_000, &p("loopback")), Duration::ZERO);
         assert_eq!(price(u64::MAX, u64::MAX, &p("wan")), Duration::from_nanos(u64::MAX));
     }
 }

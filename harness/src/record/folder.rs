@@ -17,7 +17,7 @@ use super::{
 
 /// Columns that were added after records had been made, and have a default (agreement with [`RunRow`]).
 const LATER: [&str; 11] = [
-    "busiest_lane_rounds",
+    "one_way_trips",
     "server",
     "resumed_inferences",
     "tcp_congestion",

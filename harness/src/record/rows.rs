@@ -135,9 +135,9 @@ pub(crate) struct RunRow {
     /// Switches of the client from sending to receiving.
     pub(crate) setup_rounds: Option<u64>,
     pub(crate) rounds: Option<u64>,
-    /// Those of the client's connection that had the most: connections work side by side.
+    /// Trips over the link, one after the other, that the run had to wait for, on the connection with the most.
     #[serde(default)]
-    pub(crate) busiest_lane_rounds: Option<u64>,
+    pub(crate) one_way_trips: Option<u64>,
 
     // Memory.
     pub(crate) client_peak_rss_bytes: Option<u64>,

@@ -237,7 +237,7 @@ mod tests {
     fn ours_rivals_and_papers_stand_in_one_table_in_one_unit() {
         let mut folders = [folder()];
         let text = squeezed(&tables(&real(), &cells(&folders)));
-        let ours = "| measured | **cheetah** | semi-honest parties | lan | 0.101 | 0.00411 | 0.0800 | 0.288 | 11 |";
+        let ours = "| measured | **cheetah** | semi-honest parties | lan | 0.101 | ≤ 0.00411 | 0.0800 | 0.288 | 11 |";
         let rival = "| SPU 0.9.5 Cheetah | semi-honest parties | loopback | 1.15 | no link set | 0.980 | 3.87 | not measured | 1,136 / 1,087 |";
         assert!(text.contains("**mnist-cnn4**") && text.contains(ours) && text.contains(rival), "{text}");
         assert!(!text.contains("plain"), "the insecure reference is no rival: {text}");

@@ -50,9 +50,9 @@ impl Metric {
         match self {
             Self::Wall => r.run_wall_ns.map(|x| x as f64),
             Self::LinkTime => {
-                let rounds = r.busiest_lane_rounds.or(r.rounds)?;
+                let trips = r.one_way_trips.or(r.rounds.map(|n| 2 * n))?;
                 let bytes = r.client_sent_bytes? + r.client_recv_bytes?;
-                Some(si_netem::price(rounds, bytes, &link(r)?).as_nanos() as f64)
+                Some(si_netem::price(trips, bytes, &link(r)?).as_nanos() as f64)
             }
             Self::Offline => r.offline_wall_ns.map(|x| x as f64),
             Self::Cpu => sum(r.client_cpu_ns, r.server_cpu_ns),
@@ -125,11 +125,11 @@ impl<'a> Cell<'a> {
         summary(&self.values_per_query(metric))
     }
 
-    /// The link's time by arithmetic, for a reader; of one query or of all. Rows that do not tell the connections' rounds
-    /// apart give a bound.
+    /// The link's time by arithmetic, for a reader; of one query or of all. Rows that do not tell
+    /// which rounds had to be waited for give a bound.
     pub(crate) fn link_time(&self, of: fn(&Self, Metric) -> Option<Summary>) -> String {
         let r = self.setting();
-        let bound = if r.busiest_lane_rounds.is_none() && r.lanes > 1 { "≤ " } else { "" };
+        let bound = if r.one_way_trips.is_none() { "≤ " } else { "" };
         match of(self, Metric::LinkTime) {
             Some(s) => format!("{bound}{}", number(s.median / SECOND)),
             None if r.link_means == "none" => "no link set".into(),

@@ -37,8 +37,8 @@ const MEMORY_NOTE: &str = "Greatest resident memory of a process in MiB, loading
 /// What a reader must know to read the tables.
 const LEGEND: &str = "**time** barrier released until the client holds checked answers, offline phase included, set-up \
     excluded: median [fastest..slowest] · **link s** what bytes and rounds take by \
-    arithmetic, rounds · RTT + bytes / rate, of the busiest connection: an upper bound, for a round in which both parties send \
-    at once takes half (≤: of all connections, which work side by side) · **CPU** of all parties · **MiB** sent by all parties, our framing included, TCP/IP \
+    arithmetic: one-way trips that had to be waited for · RTT/2 + bytes / rate, computation left out (≤: a bound, where the record \
+    does not tell which rounds had to be waited for) · **CPU** of all parties · **MiB** sent by all parties, our framing included, TCP/IP \
     excluded · **rounds** the client's · **peak** resident memory of a process · **answers right** compared with the network in the clear, in fixed point · **load** \
     queries in one batch, or Fusion's plan: R queries, B copies of each, T public samples · **link** made by the model in the \
     transport, unless (netem) or (tun) says that the kernel's TCP ran over a shaped interface";

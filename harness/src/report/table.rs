@@ -269,7 +269,7 @@ mod tests {
     fn the_headline_keeps_measured_and_composed_apart_and_names_failures() {
         let folders = folders();
         let text = squeezed(&headline(&cells(&folders), Detail::Full));
-        let row = "| cheetah | semi-honest parties | mnist-cnn4 | wan | batch 1 | 0.102 [0.101..0.103] | 0.446 | 0 | 0.0800 | 0.288 | 11 | 40 / 30 | 3 | 3 ok | measured |";
+        let row = "| cheetah | semi-honest parties | mnist-cnn4 | wan | batch 1 | 0.102 [0.101..0.103] | ≤ 0.446 | 0 | 0.0800 | 0.288 | 11 | 40 / 30 | 3 | 3 ok | measured |";
         assert!(text.contains(row), "{text}");
         let (measured, composed) = text.split_once("Composed:").unwrap();
         assert!(!measured.contains("fusion") && composed.contains("composed (32 of 2,660)"), "{text}");
@@ -277,7 +277,7 @@ mod tests {
         assert!(text.contains("| 1 abort |"), "{text}");
         let short = squeezed(&headline(&cells(&folders), Detail::Short));
         assert!(
-            short.contains("| batch 1 | 0.102 [0.101..0.103] | 0.446 | 0.0800 | 0.288 | 11 | 40 / 30 | 3 | 3 ok |"),
+            short.contains("| batch 1 | 0.102 [0.101..0.103] | ≤ 0.446 | 0.0800 | 0.288 | 11 | 40 / 30 | 3 | 3 ok |"),
             "{short}"
         );
     }

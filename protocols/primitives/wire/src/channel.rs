@@ -1,10 +1,8 @@
 //! Framed, counted messages over a transport.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::{Error, Message, Meter, Reader, Result, Transport, memory_pair};
+use crate::{Error, Message, Meter, Reader, Result, Transport, Turns, memory_pair};
 
 /// Bytes that framing adds to each message: its length as a little-endian u32 (agreement).
 pub const FRAME_HEADER_BYTES: usize = 4;
@@ -24,14 +22,14 @@ pub struct Channel {
     meter: Meter,
     out: Vec<u8>,
     sent_since_recv: bool,
-    rounds: Arc<AtomicU64>,
+    turns: Turns,
 }
 
 impl Channel {
     /// A channel that counts into `meter`.
     #[must_use]
     pub fn new(transport: Box<dyn Transport>, meter: Meter) -> Self {
-        Self { transport, meter, out: Vec::new(), sent_since_recv: false, rounds: Arc::default() }
+        Self { transport, meter, out: Vec::new(), sent_since_recv: false, turns: Turns::default() }
     }
 
     /// Two connected channels in memory, each with its own meter: (client's, server's).
@@ -47,11 +45,10 @@ impl Channel {
         &self.meter
     }
 
-    /// The rounds of this connection alone, whatever meters they go into: connections work side by side, so the time of a
-    /// run has those of the busiest one in it, not their sum. The handle outlives the channel.
+    /// The order of this connection's messages, whatever meters they go into. The handle outlives the channel.
     #[must_use]
-    pub fn rounds(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.rounds)
+    pub fn turns(&self) -> Turns {
+        self.turns.clone()
     }
 
     /// Counts into another meter from here on: that of the thread which the channel is handed to.
@@ -83,6 +80,7 @@ impl Channel {
             self.out.extend_from_slice(part);
         }
         self.meter.sent(FRAME_HEADER_BYTES + payload.len());
+        self.turns.sent();
         self.sent_since_recv = true;
         if self.out.len() >= HAND_OVER_BYTES { self.flush() } else { Ok(()) }
     }
@@ -110,9 +108,8 @@ impl Channel {
         }
         let mut payload = vec![0; len];
         self.transport.recv(&mut payload)?;
-        let new_round = std::mem::take(&mut self.sent_since_recv);
-        self.meter.received(FRAME_HEADER_BYTES + len, new_round);
-        self.rounds.fetch_add(u64::from(new_round), Ordering::Relaxed);
+        self.meter.received(FRAME_HEADER_BYTES + len, std::mem::take(&mut self.sent_since_recv));
+        self.turns.received();
         Ok(payload)
     }
 
@@ -186,7 +183,7 @@ mod tests {
         assert_eq!(a.recv(4).unwrap(), b"back");
         let (ta, tb) = (a.meter().totals(), b.meter().totals());
         assert_eq!((ta.sent_bytes, ta.recv_bytes, ta.sent_messages, ta.rounds), (11, 8, 2, 1));
-        assert_eq!((a.rounds().load(Ordering::Relaxed), b.rounds().load(Ordering::Relaxed)), (1, 0));
+        assert_eq!((a.turns().messages(), b.turns().messages()), (3, 3));
         assert_eq!((tb.sent_bytes, tb.recv_bytes, tb.sent_messages, tb.rounds), (8, 11, 1, 0));
     }
 

@@ -12,6 +12,7 @@ mod meter;
 mod role;
 mod tcp;
 mod transport;
+mod turns;
 
 pub use channel::{Channel, FRAME_HEADER_BYTES, MAX_MESSAGE_BYTES};
 pub use error::{Error, Result};
@@ -21,3 +22,4 @@ pub use meter::{Entry, Meter, Phase, Scope, Totals};
 pub use role::Role;
 pub use tcp::TcpTransport;
 pub use transport::Transport;
+pub use turns::Turns;
