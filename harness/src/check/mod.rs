@@ -13,6 +13,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use crate::commands::print;
 use crate::record::Folder;
 use crate::record::seal::{self, Occasion};
 
@@ -85,7 +86,7 @@ fn check(folder: &Folder) -> Vec<Finding> {
 pub(crate) fn run(dir: &Path) -> Result<()> {
     let folder = Folder::read(dir)?;
     let found = self::folder(&folder);
-    found.iter().for_each(|f| println!("{f}"));
+    found.iter().try_for_each(|f| print(&f.to_string()))?;
     let problems = found.iter().filter(|f| f.severity == Severity::Problem).count();
     let (runs, phases) = (folder.runs.len(), folder.phases.len());
     if problems > 0 {
@@ -93,7 +94,7 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
     }
     let trials =
         if folder.trials.is_empty() { String::new() } else { format!(", {} settings of trials", folder.trials.len()) };
-    println!("{}: sound: {runs} runs, {phases} phases{trials}, {} caution(s)", dir.display(), found.len());
+    print(&format!("{}: sound: {runs} runs, {phases} phases{trials}, {} caution(s)", dir.display(), found.len()))?;
     Ok(())
 }
 
@@ -103,12 +104,12 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
 /// If the folder has a problem, or cannot be read or written.
 pub(crate) fn seal(dir: &Path) -> Result<()> {
     if seal::differences(dir)?.is_some() {
-        println!("{}: has a hash list already, which stays", dir.display());
+        print(&format!("{}: has a hash list already, which stays", dir.display()))?;
         return Ok(());
     }
     run(dir)?;
     seal::write(dir, Occasion::Later)?;
-    println!("{}: hash list written; it vouches for the files from now on", dir.display());
+    print(&format!("{}: hash list written; it vouches for the files from now on", dir.display()))?;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::check::{self, Severity};
+use crate::commands::print;
 use crate::record::{Folder, RUNS_CSV, Status, TrialRow};
 use cells::cells;
 pub(crate) use diff::diff;
@@ -88,7 +89,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     if args.part != Some(Part::Tables) {
         for f in &figures {
             f.write(out)?;
-            println!("{0}/{1}.svg and {0}/{1}.png", out.display(), f.name);
+            print(&format!("{0}/{1}.svg and {0}/{1}.png", out.display(), f.name))?;
         }
     }
     if args.part == Some(Part::Figures) {
@@ -103,7 +104,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
         write(&out.join(name), &format!("{made}{}\n", text.trim_end()))?;
     }
     splice::splice_file(&args.readme, &source.main_page(args, &command))?;
-    println!("{}: tables", args.readme.display());
+    print(&format!("{}: tables", args.readme.display()))?;
     if args.part.is_none() {
         let by_people = [("METHOD.md", include_str!("../../../results/METHOD.md")), ("BIAS.md", BIAS)];
         let pages = pages.iter().map(|(file, text)| (*file, text.as_str())).chain(by_people);
@@ -119,7 +120,7 @@ const BIAS: &str = include_str!("../../../results/BIAS.md");
 
 fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{}", path.display());
+    print(&path.display().to_string())?;
     Ok(())
 }
 
@@ -133,10 +134,10 @@ pub(crate) fn soundness(out: &Path) -> Result<()> {
     let path = out.join("soundness.md");
     let text = format!("<!-- Made by `bench soundness`; changes will be lost. -->\n\n{}\n", page.trim_end());
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{page}\n{}", path.display());
+    print(&format!("{page}\n{}", path.display()))?;
     for f in plot::computed() {
         f.write(out)?;
-        println!("{0}/{1}.svg and {0}/{1}.png", out.display(), f.name);
+        print(&format!("{0}/{1}.svg and {0}/{1}.png", out.display(), f.name))?;
     }
     Ok(())
 }

@@ -63,6 +63,35 @@ pub(crate) struct Line<'c, 'a> {
     pub(crate) points: Vec<(u64, &'c Cell<'a>)>,
 }
 
+/// Whether repetitions bear out which of two times is the shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Clear {
+    /// The interval of the ratio leaves 1 out.
+    Yes,
+    WithinNoise,
+    /// One repetition on a side.
+    NoiseNotKnown,
+}
+
+impl Clear {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::WithinNoise => "within noise",
+            Self::NoiseNotKnown => "noise not known",
+        }
+    }
+}
+
+/// Two lines on one link: time of the first over that of the second.
+struct Pair {
+    x: u64,
+    ratio: Ratio,
+    /// Of the first.
+    seconds: f64,
+    clear: Clear,
+}
+
 /// Where two lines cross, between two points of the sweep.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Crossing {
@@ -72,8 +101,8 @@ pub(crate) struct Crossing {
     pub(crate) at: f64,
     /// Seconds there.
     pub(crate) seconds: f64,
-    /// Whether the intervals of the ratios at both points leave 1 out.
-    pub(crate) clear: bool,
+    /// Whether the noise at both points leaves no doubt.
+    pub(crate) clear: Clear,
     /// Whether the first line is the faster one below.
     pub(crate) first_below: bool,
 }
@@ -116,37 +145,42 @@ pub(crate) fn sweeps<'c, 'a>(cells: &'c [Cell<'a>]) -> Vec<Sweep<'c, 'a>> {
     found.into_iter().filter_map(sweep).collect()
 }
 
-/// Time of one line over that of another at the links that both have.
-fn ratios(a: &Line<'_, '_>, b: &Line<'_, '_>) -> Vec<(u64, Ratio, f64)> {
+/// Both lines at the links that both have.
+fn pairs(a: &Line<'_, '_>, b: &Line<'_, '_>) -> Vec<Pair> {
     let at = |(x, c): &(u64, &Cell<'_>)| {
         let (_, other) = b.points.iter().find(|(y, _)| y == x)?;
-        let seconds = c.per_query(Metric::Wall)?.median / SECOND;
-        Some((*x, ratio(&c.values_per_query(Metric::Wall), &other.values_per_query(Metric::Wall))?, seconds))
+        let [first, second] = [c, other].map(|c| c.values_per_query(Metric::Wall));
+        let ratio = ratio(&first, &second)?;
+        let clear = match (first.len().min(second.len()), ratio.low > 1.0 || ratio.high < 1.0) {
+            (0 | 1, _) => Clear::NoiseNotKnown,
+            (_, true) => Clear::Yes,
+            (_, false) => Clear::WithinNoise,
+        };
+        Some(Pair { x: *x, ratio, seconds: c.per_query(Metric::Wall)?.median / SECOND, clear })
     };
     a.points.iter().filter_map(at).collect()
 }
 
 /// The crossings of two lines.
 pub(crate) fn crossings(a: &Line<'_, '_>, b: &Line<'_, '_>) -> Vec<Crossing> {
-    let is_clear = |r: &Ratio| r.low > 1.0 || r.high < 1.0;
-    let between = |pair: &[(u64, Ratio, f64)]| {
-        let [(low, r, s), (high, q, t)] = pair else { return None };
-        let (from, to) = (r.ratio.ln(), q.ratio.ln());
-        if (from < 0.0) == (to < 0.0) || *low == 0 {
+    let between = |two: &[Pair]| {
+        let [p, q] = two else { return None };
+        let (from, to) = (p.ratio.ratio.ln(), q.ratio.ratio.ln());
+        if (from < 0.0) == (to < 0.0) || p.x == 0 {
             return None;
         }
         let part = from / (from - to);
         let blend = |x: f64, y: f64| (x.ln() + part * (y.ln() - x.ln())).exp();
         Some(Crossing {
-            low: *low,
-            high: *high,
-            at: blend(*low as f64, *high as f64),
-            seconds: blend(*s, *t),
-            clear: is_clear(r) && is_clear(q),
+            low: p.x,
+            high: q.x,
+            at: blend(p.x as f64, q.x as f64),
+            seconds: blend(p.seconds, q.seconds),
+            clear: p.clear.max(q.clear),
             first_below: from < 0.0,
         })
     };
-    ratios(a, b).windows(2).filter_map(between).collect()
+    pairs(a, b).windows(2).filter_map(between).collect()
 }
 
 /// For each sweep: seconds by protocol and link, then who overtakes whom. Empty if nothing was swept.
@@ -168,7 +202,7 @@ pub(crate) fn page(cells: &[Cell<'_>]) -> String {
     format!(
         "Time of one query in seconds: median [least..greatest repetition]. A crossing is interpolated between two links of \
          the sweep, time and quantity on log scales. It is *clear* if at both links the interval of the ratio of the two \
-         times (95 % of resamples) leaves 1 out.\n\n{out}"
+         times (95 % of resamples) leaves 1 out; one repetition a side shows no noise.\n\n{out}"
     )
 }
 
@@ -216,27 +250,22 @@ fn overtaking(s: &Sweep<'_, '_>) -> Table {
                     above.clone(),
                     value(c.at),
                     format!("{} and {}", value(c.low as f64), value(c.high as f64)),
-                    if c.clear { "yes" } else { "within noise" }.into(),
+                    c.clear.words().into(),
                 ]);
             }
-            let all = ratios(a, b);
-            if let (true, Some((x, r, _)), Some((y, q, _))) = (found.is_empty(), all.first(), all.last()) {
-                let faster = if r.ratio < 1.0 { &first } else { &second };
-                let clear = all.iter().all(|(_, r, _)| r.low > 1.0 || r.high < 1.0);
+            let all = pairs(a, b);
+            if let (true, Some(p), Some(q)) = (found.is_empty(), all.first(), all.last()) {
+                let faster = if p.ratio.ratio < 1.0 { &first } else { &second };
+                let clear = all.iter().map(|p| p.clear).max().unwrap_or(Clear::NoiseNotKnown);
+                let end = |p: &Pair| format!("{:.2} at {}", p.ratio.ratio, value(p.x as f64));
                 t.row(vec![
                     first.clone(),
                     second.clone(),
                     faster.clone(),
                     faster.clone(),
                     "no crossing".into(),
-                    format!(
-                        "first/second: {:.2} at {}, {:.2} at {}",
-                        r.ratio,
-                        value(*x as f64),
-                        q.ratio,
-                        value(*y as f64)
-                    ),
-                    if clear { "yes" } else { "within noise" }.into(),
+                    format!("first/second: {}, {}", end(p), end(q)),
+                    clear.words().into(),
                 ]);
             }
         }
@@ -276,7 +305,7 @@ pub(crate) mod tests {
         let [s] = sweeps(&all).try_into().ok().unwrap();
         assert_eq!((s.along, s.fixed.to_owned(), s.lines.len()), (Along::Rtt, 400_000_000, 2));
         let [c] = crossings(&s.lines[0], &s.lines[1]).try_into().ok().unwrap();
-        assert!((c.low, c.high, c.clear, c.first_below) == (40_000, 80_000, true, true), "{c:?}");
+        assert!((c.low, c.high, c.clear, c.first_below) == (40_000, 80_000, Clear::Yes, true), "{c:?}");
         assert!((45_000.0..55_000.0).contains(&c.at) && (0.55..0.65).contains(&c.seconds), "{c:?}");
         let back = crossings(&s.lines[1], &s.lines[0]);
         assert!(back.len() == 1 && !back[0].first_below);
@@ -300,6 +329,10 @@ pub(crate) mod tests {
         f.runs.iter_mut().filter(|r| r.repetition == 2).for_each(|r| r.run_wall_ns = r.run_wall_ns.map(|ns| ns * 3));
         let folders = [f];
         assert!(page(&cells(&folders)).contains("within noise"));
+        let mut f = folder();
+        f.runs.retain(|r| r.repetition == 1);
+        let folders = [f];
+        assert!(page(&cells(&folders)).contains("noise not known"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, Spacing};
 use super::canvas::{Align, Drawing, Fill, INK, Marker, PALETTE, Type, text_width};
-use super::panel::{Frame, Key, MARGIN, horizontal_axis, legend, title, value_axis, whisker};
+use super::panel::{Frame, Key, MARGIN, curve, horizontal_axis, legend, title, value_axis, whisker};
 use crate::report::cells::{Cell, MIB, Metric, SECOND};
 use crate::report::markdown::bytes as in_bytes;
 use crate::report::operators::{grouped, lines};
@@ -167,7 +167,7 @@ fn curves(d: &mut Drawing, frame: Frame, p: &Panel<'_, '_>, x_range: (f64, f64),
         let at = |(queries, _, s): &(u64, bool, Summary)| (x.place(*queries as f64), y.place(s.median / p.unit));
         // Only like is joined with like.
         for pair in points.windows(2).filter(|p| p[0].1 == p[1].1) {
-            d.line(&[at(&pair[0]), at(&pair[1])], key.color, 2.0);
+            curve(d, &[at(&pair[0]), at(&pair[1])], key);
         }
         for point in &points {
             whisker(d, at(point).0, y.place(point.2.min / p.unit), y.place(point.2.max / p.unit));

@@ -35,6 +35,15 @@ impl Key {
     }
 }
 
+/// A line through a series' points; that of a variant of a protocol is broken, for the two share a colour.
+pub(crate) fn curve(d: &mut Drawing, points: &[(f64, f64)], key: &Key) {
+    if key.name.contains('+') {
+        points.windows(2).for_each(|p| d.dashes(p[0], p[1], key.color, 2.0));
+    } else {
+        d.line(points, key.color, 2.0);
+    }
+}
+
 /// Title and explanation at the top; returns where the next thing may begin.
 pub(crate) fn title(d: &mut Drawing, title: &str, explanation: &[&str]) -> f64 {
     d.text((MARGIN, 24.0), title, Type::TITLE, Align::Left);
@@ -56,7 +65,7 @@ pub(crate) fn legend(d: &mut Drawing, keys: &[Key], (left, y): (f64, f64), right
         }
         match k.marker {
             Some(m) => {
-                d.line(&[(x - 2.0, y), (x + 16.0, y)], k.color, 2.0);
+                curve(d, &[(x - 2.0, y), (x + 16.0, y)], k);
                 d.marker(m, (x + 7.0, y), k.color, Fill::Solid);
             }
             None => d.rect((x, y - 6.0), (x + 14.0, y + 6.0), k.color),

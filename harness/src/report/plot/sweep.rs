@@ -3,7 +3,7 @@
 use super::axis::{Axis, Spacing};
 use super::canvas::{Align, Drawing, Fill, INK, Marker, Type};
 use super::measured::distinct;
-use super::panel::{Frame, Key, MARGIN, horizontal_axis, legend, title, value_axis, whisker};
+use super::panel::{Frame, Key, MARGIN, curve, horizontal_axis, legend, title, value_axis, whisker};
 use crate::report::cells::{Metric, SECOND};
 use crate::report::sweep::{Along, Sweep, crossings};
 
@@ -50,7 +50,7 @@ fn panel(d: &mut Drawing, f: Frame, s: &Sweep<'_, '_>, keys: &[Key]) {
         let Some(key) = keys.iter().find(|k| k.name == l.protocol) else { continue };
         let points: Vec<_> = l.points.iter().filter(|p| p.0 > 0).filter_map(|p| Some((p, span(p.1)?))).collect();
         let at = |(x_at, s): (u64, f64)| (x.place(x_at as f64 / unit), y.place(s / SECOND));
-        d.line(&points.iter().map(|(p, s)| at((p.0, s.median))).collect::<Vec<_>>(), key.color, 2.0);
+        curve(d, &points.iter().map(|(p, s)| at((p.0, s.median))).collect::<Vec<_>>(), key);
         for (p, s) in &points {
             let place = at((p.0, s.median));
             whisker(d, place.0, y.place(s.min / SECOND), y.place(s.max / SECOND));
