@@ -100,9 +100,9 @@ mod tests {
     #[test]
     fn rows_that_were_taken_out_are_told_from_those_that_were_not_run() {
         one(&IDS[..3], true, Severity::Caution, "1 of the experiment's 4 repetitions were not run yet");
-        for i in 0..3 {
-            let rest: Vec<&str> = IDS.iter().copied().filter(|id| *id != IDS[i]).collect();
-            one(&rest, true, Severity::Problem, &format!("the row of '{}' is absent", IDS[i]));
+        for absent in &IDS[..3] {
+            let rest: Vec<&str> = IDS.iter().copied().filter(|id| id != absent).collect();
+            one(&rest, true, Severity::Problem, &format!("the row of '{absent}' is absent"));
         }
         one(&["plain/mnist-cnn4/lan/b1#1"], true, Severity::Caution, "the names of another version");
         let more = [&IDS[..], &["plain/mnist-cnn4/lan/batch1#3"]].concat();
