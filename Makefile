@@ -8,8 +8,8 @@ BENCH = $(TARGET)/release/bench
 .DEFAULT_GOAL := help
 # How much bench-lan and bench-wan run: normal (less than 20 minutes each on 2 cores) or full (everything).
 SIZE ?= normal
-# How links are made: auto takes the first that works of netem, tun, model, and says which.
-MEANS ?= auto
+# How links are made: netem, tun, model; if it says nothing, as the experiment has it, mostly the first of these that works.
+MEANS ?=
 .PHONY: help needs test test-netem lint bench-rlwe-oracle build reporter bench-smoke bench-lan bench-wan bench-fusion reproduce tables figures report check fetch fetch-if-possible clean
 
 help: ## this list
@@ -50,24 +50,24 @@ bench-smoke: build ## a tiny network over loopback: does everything run? (second
 	$(BENCH) run smoke --records $(TARGET)/smoke
 
 bench-lan: build fetch-if-possible ## MNIST, SqueezeNet, ResNet50 over an emulated LAN, Fusion in short, then the report (minutes; SIZE=full: everything)
-	$(BENCH) run mnist-lan imagenet --link lan --size $(SIZE) --means $(MEANS)
-	$(BENCH) run fusion-short --means $(MEANS)
+	$(BENCH) run mnist-lan imagenet --link lan --size $(SIZE)$(if $(MEANS), --means $(MEANS))
+	$(BENCH) run fusion-short$(if $(MEANS), --means $(MEANS))
 	$(BENCH) report
 
 bench-wan: build fetch-if-possible ## the same over an emulated WAN (minutes; SIZE=full: everything)
-	$(BENCH) run mnist-wan imagenet --link wan --size $(SIZE) --means $(MEANS)
+	$(BENCH) run mnist-wan imagenet --link wan --size $(SIZE)$(if $(MEANS), --means $(MEANS))
 	$(BENCH) report
 
 bench-fusion: build ## cheating servers, the accuracy test and the price of Fusion in full, then the report (an hour)
-	$(BENCH) run fusion-detection --means $(MEANS)
-	$(BENCH) run fusion-accuracy --means $(MEANS)
-	$(BENCH) run fusion-cost --means $(MEANS)
+	$(BENCH) run fusion-detection$(if $(MEANS), --means $(MEANS))
+	$(BENCH) run fusion-accuracy$(if $(MEANS), --means $(MEANS))
+	$(BENCH) run fusion-cost$(if $(MEANS), --means $(MEANS))
 	$(BENCH) report
 
 reproduce: build fetch-if-possible ## every experiment in full, then the report (many hours; stop it with Ctrl-C, start it again to go on)
 	@echo "every experiment at the full size: the expected duration stands in the first line below; free here: $$(df -Ph . | awk 'NR == 2 { print $$4 }')"
 	@echo "Ctrl-C keeps every finished row, and the same command does the rest"
-	$(BENCH) run --all --size full --means $(MEANS) --continue
+	$(BENCH) run --all --size full$(if $(MEANS), --means $(MEANS)) --continue
 	$(BENCH) report
 
 # Reports measure nothing: without a release build at hand, a development build does, which is there sooner.

@@ -104,7 +104,10 @@ pub(crate) fn probe(args: &ProbeArgs) -> Result<()> {
         }
         match shapes {
             false => {}
-            true if complaints.is_empty() => lines.push("  the link is as set".to_owned()),
+            true if complaints.is_empty() => lines.push(match args.gate {
+                Some(Gates::OneSided) => "  never better than set, and not much later".to_owned(),
+                _ => "  the link is as set".to_owned(),
+            }),
             true => lines.extend(complaints.iter().map(|c| format!("  NOT AS SET: {c}"))),
         }
         print(&lines.join("\n"))?;

@@ -186,6 +186,9 @@ pub(crate) fn links(cells: &[Cell<'_>]) -> String {
         "seen: RTT p99 ms",
         "seen: up Mbit/s",
         "seen: down Mbit/s",
+        "seen: both ways Mbit/s",
+        "seen: fresh MB ms",
+        "dropped, sent again",
         "as set",
     ];
     let mut t = Table::new(2, &head);
@@ -207,10 +210,22 @@ pub(crate) fn links(cells: &[Cell<'_>]) -> String {
             seen(|r| r.rtt_seen_p99_us, 1e3),
             seen(|r| r.up_seen_bits_per_s, 1e6),
             seen(|r| r.down_seen_bits_per_s, 1e6),
+            seen(|r| r.duplex_seen_bits_per_s, 1e6),
+            seen(|r| r.fresh_mb_seen_us, 1e3),
+            lost(&rows),
             if gated == 0 { "not set".into() } else { format!("{passed} of {gated} runs") },
         ]);
     }
     if t.is_empty() { String::new() } else { t.to_string() }
+}
+
+/// Packets dropped and segments sent again, over all runs of a link that tells.
+fn lost(rows: &[&RunRow]) -> String {
+    let sum = |of: fn(&RunRow) -> Option<u64>| rows.iter().filter_map(|r| of(r)).reduce(|a, b| a + b);
+    match (sum(|r| r.drops_seen), sum(|r| r.retransmits_seen)) {
+        (Some(drops), Some(again)) => format!("{drops}, {again}"),
+        _ => "not counted".into(),
+    }
 }
 
 /// Where the numbers come from: one line a folder.
@@ -293,9 +308,16 @@ mod tests {
 
     #[test]
     fn links_as_set_and_as_seen() {
-        let folders = folders();
+        let mut folders = folders();
         let text = squeezed(&links(&cells(&folders)));
-        assert!(text.contains("| wan | model | 400 | 40.0 | no | 40.0 | 40.1 | 398 | 396 | 7 of 7 runs |"), "{text}");
+        let row = "| wan | model | 400 | 40.0 | no | 40.0 | 40.1 | 398 | 396 | not probed | not probed | not counted | 7 of 7 runs |";
+        assert!(text.contains(row), "{text}");
+        for r in &mut folders[0].runs {
+            (r.duplex_seen_bits_per_s, r.fresh_mb_seen_us) = (Some(390_000_000), Some(61_000));
+            (r.drops_seen, r.retransmits_seen) = (Some(0), Some(2));
+        }
+        let text = squeezed(&links(&cells(&folders)));
+        assert!(text.contains("| 398 | 396 | 390 | 61.0 | 0, 14 | 7 of 7 runs |"), "{text}");
     }
 
     #[test]
