@@ -14,7 +14,7 @@ use crate::cli::{ListArgs, RunArgs};
 use crate::estimate::{Estimator, Expectation};
 use crate::experiment::{Experiment, Size};
 use crate::record::RUNS_CSV;
-use crate::{inputs, links, orchestrate, registry, report};
+use crate::{by_hand, inputs, links, orchestrate, registry, report};
 
 /// How `bench run` ended.
 pub(crate) enum End {
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<End> {
     if args.print_job {
         // Parties that are started by hand are in no namespaces, unless somebody sees to it and says so.
         experiments[0] = experiments[0].clone().by(Means::Model);
-        print(&serde_json::to_string_pretty(&orchestrate::first_job(&experiments[0])?)?)?;
+        print(&serde_json::to_string_pretty(&by_hand::first_job(&experiments[0])?)?)?;
         return Ok(End::Good);
     }
     if experiments.iter().any(Experiment::leaves_means_open) {

@@ -7,6 +7,7 @@
 mod agree;
 mod begun;
 mod behaviour;
+mod by_hand;
 mod cli;
 mod commands;
 mod connect;

@@ -13,7 +13,7 @@ use si_netem::{Namespaces, Profile};
 use crate::estimate::{Basis, Estimator};
 use crate::experiment::{Cell, Experiment, Load, Size};
 use crate::inputs::{self, Source};
-use crate::job::{Job, Journal, PartyReport, RecordOf};
+use crate::job::{Job, Journal};
 use crate::progress::{Progress, Task};
 use crate::record::{Folder, Method, Recorder, Status};
 use crate::row::{self, Facts};
@@ -153,47 +153,7 @@ pub(crate) fn run(
     Ok(summary)
 }
 
-/// The job of the first repetition of the first cell, for parties that are started by hand.
-///
-/// # Errors
-/// As [`run`].
-pub(crate) fn first_job(experiment: &Experiment) -> Result<Job> {
-    let cells = experiment.cells();
-    ensure_some(experiment, &cells)?;
-    let mut stage = Stage::load(&cells[..1])?;
-    let facts = stage.facts(experiment, &cells[0], 1)?;
-    let text = toml::to_string(experiment).context("the experiment as TOML")?;
-    Ok(Job { supervised: false, record: Some(RecordOf { experiment: text, repetition: 1 }), ..stage.job(&facts)? })
-}
-
-/// Checks the answers of a job that two parties ran by hand, and writes its row into a new folder under `records`, which it
-/// returns. `reports` are the server's and the client's own.
-///
-/// # Errors
-/// If the job is not one of its experiment's, or the record cannot be written.
-pub(crate) fn record_by_hand(job: &Job, reports: [PartyReport; 2], records: &Path) -> Result<PathBuf> {
-    let of = job.record.as_ref().context("the job does not say which experiment it is of")?;
-    let experiment = Experiment::parse(&of.experiment, "the job's experiment")?;
-    let cells = experiment.cells();
-    let cell = cells.iter().find(|c| run_id(c, of.repetition) == job.run_id);
-    let cell = cell.with_context(|| format!("{} is none of its experiment's runs", job.run_id))?;
-    let mut stage = Stage::load(std::slice::from_ref(cell))?;
-    let mut facts = stage.facts(&experiment, cell, of.repetition)?;
-    let machines = [&reports[0].machine, &reports[1].machine];
-    facts.placement = format!("two-parties:client={},server={}", machines[1], machines[0]);
-    let (reason, accused, stderr) = (String::new(), String::new(), String::new());
-    let outcome = spawn::Outcome { status: Status::Ok, reason, accused, reports: reports.into(), stderr };
-    let verdict = stage.verdict(&facts, job, &outcome)?;
-    let end = End { outcome, verdict, drops: None };
-    let (row, phases) = row::of(&facts, &end);
-    let mut recorder = Recorder::create_under(records, &machine::describe(), machine::commit().0, &of.experiment)?;
-    recorder.append(&row, &phases, &row::answers(&facts, &end))?;
-    recorder.log(&row::describe(&row))?;
-    recorder.seal()?;
-    Ok(recorder.dir().to_owned())
-}
-
-fn ensure_some(experiment: &Experiment, cells: &[Cell]) -> Result<()> {
+pub(crate) fn ensure_some(experiment: &Experiment, cells: &[Cell]) -> Result<()> {
     let more = Experiment { size: Size::Full, ..experiment.clone() }.cells().len();
     ensure!(
         !cells.is_empty(),
@@ -253,7 +213,7 @@ fn discard(journal: &Path) -> Result<()> {
 }
 
 /// What stays loaded between repetitions.
-struct Stage {
+pub(crate) struct Stage {
     sources: BTreeMap<String, Source>,
     oracles: BTreeMap<String, (Oracle, String)>,
     /// Data sets and models whose files were not fetched, and what to do about it.
@@ -291,7 +251,7 @@ impl Net {
 
 impl Stage {
     /// Loads what the cells need. Files that were not fetched are no error: the cells that need them are skipped.
-    fn load(cells: &[Cell]) -> Result<Self> {
+    pub(crate) fn load(cells: &[Cell]) -> Result<Self> {
         let mut stage = Self { sources: BTreeMap::new(), oracles: BTreeMap::new(), absent: BTreeMap::new() };
         for cell in cells {
             let Cell { dataset, model, .. } = cell;
@@ -329,7 +289,7 @@ impl Stage {
     }
 
     /// What is known of a repetition before it is run.
-    fn facts(&self, experiment: &Experiment, cell: &Cell, repetition: u64) -> Result<Facts> {
+    pub(crate) fn facts(&self, experiment: &Experiment, cell: &Cell, repetition: u64) -> Result<Facts> {
         Ok(Facts {
             run_id: run_id(cell, repetition),
             experiment: experiment.name.clone(),
@@ -384,14 +344,14 @@ impl Stage {
     }
 
     /// The client's answers against the oracle, if there are any.
-    fn verdict(&mut self, facts: &Facts, job: &Job, outcome: &spawn::Outcome) -> Result<Option<Verdict>> {
+    pub(crate) fn verdict(&mut self, facts: &Facts, job: &Job, outcome: &spawn::Outcome) -> Result<Option<Verdict>> {
         let Some(client) = outcome.client().filter(|_| outcome.status == Status::Ok) else { return Ok(None) };
         let revealed = facts.cell.options.reveal == si_api::Reveal::Scores;
         let (source, oracle) = self.parts(&facts.cell)?;
         oracle.check(source, &job.queries, &client.answers, facts.card.rounding, revealed).map(Some)
     }
 
-    fn job(&mut self, facts: &Facts) -> Result<Job> {
+    pub(crate) fn job(&mut self, facts: &Facts) -> Result<Job> {
         let cell = &facts.cell;
         let (protocol, plan, queries, public) = match &cell.load {
             Load::Batch(n) => (cell.protocol.clone(), None, *n, 0),

@@ -307,7 +307,7 @@ impl Session {
 /// Writes the row of a run that is to be recorded here.
 fn keep(job: &Job, (report, servers): (PartyReport, Option<PartyReport>), args: &PartyArgs) -> Result<PartyReport> {
     if let Some((records, server)) = args.records.as_ref().zip(servers) {
-        let folder = crate::orchestrate::record_by_hand(job, [server, report.clone()], records)?;
+        let folder = crate::by_hand::record(job, [server, report.clone()], records)?;
         eprintln!("records: {}", folder.display());
     }
     Ok(report)

@@ -6,6 +6,7 @@
 //! and [`probe_server`] measure a live pair of channels, and [`gate()`] compares what they saw with the profile.
 //! [`price()`] is the time that a link of a profile takes for a protocol's rounds and bytes.
 
+mod calibrate;
 mod choose;
 mod clock;
 mod error;
@@ -21,12 +22,13 @@ mod socket;
 mod tun;
 mod window;
 
+pub use calibrate::probe_profile;
 pub use choose::{Choice, choose, works};
 pub use error::{Error, Result};
 pub use model::Link;
 pub use namespaces::{Namespaces, enter, is_own_namespace};
 pub use price::{gate, gate_one_sided, price};
-pub use probe::{Effort, LinkSeen, probe_client, probe_profile, probe_server};
+pub use probe::{Effort, LinkSeen, probe_client, probe_server};
 pub use profile::{INITIAL_WINDOW_BYTES, Means, Profile};
 pub use socket::{TcpSeen, retransmits, set_tcp, tcp_seen};
 pub use window::fresh_transfer;
