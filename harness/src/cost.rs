@@ -8,17 +8,37 @@ use crate::cli::CostArgs;
 use crate::commands::{merge, print};
 use crate::registry;
 
+/// What a protocol declares for a batch of a model.
+pub(crate) struct Declared {
+    /// Operators, then what making OTs takes.
+    pub(crate) lines: Vec<CostLine>,
+    pub(crate) total: Cost,
+    /// Whether making OTs, the only thing that protocols may leave out, is priced.
+    pub(crate) is_whole: bool,
+}
+
+/// Nothing is run.
+///
+/// # Errors
+/// If a name is unknown, or the protocol declares no cost.
+pub(crate) fn declared(protocol: &str, model: &str, batch: usize, options: Options) -> Result<Declared> {
+    let graph = si_models::zoo::graph(model)?;
+    let protocol = registry::standalone(protocol, options)?;
+    let mut lines = protocol.cost(&graph, batch, options)?;
+    let stock = protocol.stock_estimate(&graph, batch, options)?;
+    let is_whole = !stock.is_empty();
+    lines.extend(stock);
+    let total = lines.iter().fold(Cost::default(), |sum, l| sum.plus(l.cost));
+    Ok(Declared { lines, total, is_whole })
+}
+
 /// `bench cost`.
 ///
 /// # Errors
 /// If a name is unknown, or the protocol declares no cost.
 pub(crate) fn cost(args: &CostArgs) -> Result<()> {
     ensure!(args.batch > 0, "--batch must be at least 1");
-    let graph = si_models::zoo::graph(&args.model)?;
-    let protocol = registry::standalone(&args.protocol, Options::default())?;
-    let mut lines = protocol.cost(&graph, args.batch, Options::default())?;
-    lines.extend(protocol.stock_estimate(&graph, args.batch, Options::default())?);
-    let total = lines.iter().fold(Cost::default(), |sum, l| sum.plus(l.cost));
+    let Declared { lines, total, .. } = declared(&args.protocol, &args.model, args.batch, Options::default())?;
     if args.json {
         let line = |l: &CostLine| {
             let mut v = json!({ "phase": l.phase.to_string(), "operator": l.label });

@@ -6,13 +6,12 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use si_api::Cost;
 use si_netem::{Means, Profile};
 
 use crate::experiment::{Cell, FusionPlan, Load};
 use crate::progress::shown;
 use crate::record::{Folder, Method, RUNS_CSV, Status};
-use crate::{machine, registry};
+use crate::{cost, machine, registry};
 
 /// Starting two processes, loading, connecting and probing (local).
 const START: Duration = Duration::from_secs(2);
@@ -120,9 +119,7 @@ fn declared(cell: &Cell) -> Option<Duration> {
             (registry::inner(&cell.protocol).ok()?, one, all.div_ceil(one.max(1)))
         }
     };
-    let graph = si_models::zoo::graph(&cell.model).ok()?;
-    let lines = registry::standalone(protocol, cell.options).ok()?.cost(&graph, batch, cell.options).ok()?;
-    let cost = lines.iter().fold(Cost::default(), |sum, l| sum.plus(l.cost));
+    let cost = cost::declared(protocol, &cell.model, batch, cell.options).ok()?.total;
     let link = Profile::named(&cell.link).ok()?;
     let bytes = (cost.up_bytes + cost.down_bytes) as f64;
     let mut ns = bytes * COMPUTING_NS_PER_BYTE;

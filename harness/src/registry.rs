@@ -17,7 +17,12 @@ type Make = fn(Options) -> Arc<dyn Protocol>;
 type Open = fn(Options) -> OpenServer;
 
 /// How a protocol's server is opened to cheats, for those whose server holds shares or values of the scores.
-const OPENED: &[(&str, Open)] = &[("plain", open_plain), ("cheetah", open_cheetah)];
+const OPENED: &[(&str, Open)] = &[
+    ("plain", open_plain),
+    ("cheetah", open_cheetah),
+    ("cryptflow2", |_| open_cryptflow2(LinearLayers::He)),
+    ("cryptflow2-ot", |_| open_cryptflow2(LinearLayers::Ot)),
+];
 
 /// Protocols that stand by themselves.
 const PROTOCOLS: &[(&str, Make)] = &[
@@ -154,9 +159,9 @@ pub(crate) fn cheating(
 
 fn open_plain(_options: Options) -> OpenServer {
     Arc::new(|me, model| {
-        let score_bits = model.graph().ring().bits();
+        let modulus = 1 << model.graph().ring().bits();
         let kernels = PlainInsecure::new().server_kernels(me, model)?;
-        Ok(Opened { kernels, score_bits, in_the_clear: true, next_model: None })
+        Ok(Opened { kernels, modulus, in_the_clear: true, next_model: None })
     })
 }
 
@@ -164,7 +169,15 @@ fn open_cheetah(options: Options) -> OpenServer {
     let cheetah = Cheetah::new(options.truncation);
     Arc::new(move |me, model| {
         let InsecureOpened { kernels, score_bits, next_model } = cheetah.insecure_open_server(me, model)?;
-        Ok(Opened { kernels, score_bits, in_the_clear: false, next_model: Some(next_model) })
+        Ok(Opened { kernels, modulus: 1 << score_bits, in_the_clear: false, next_model: Some(next_model) })
+    })
+}
+
+fn open_cryptflow2(linear: LinearLayers) -> OpenServer {
+    let cryptflow2 = CrypTFlow2::new(linear, Comparison::Iknp);
+    Arc::new(move |me, model| {
+        let (kernels, modulus) = cryptflow2.insecure_open_server(me, model)?;
+        Ok(Opened { kernels, modulus, in_the_clear: false, next_model: None })
     })
 }
 

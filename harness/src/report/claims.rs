@@ -162,6 +162,53 @@ mod tests {
         assert_eq!(judge(&p, &measured(2.9, 2.9, 2.9)), (Verdict::NotReproduced, "costs more"));
     }
 
+    /// ResNet50 over the WAN: CrypTFlow2 inference by inference, Fusion's plan composed from a batch of Cheetah.
+    #[test]
+    fn fusion_against_cryptflow2_is_computed_from_rows_of_both() {
+        let resnet50 = |link: &str, cryptflow2_bytes: u64, cryptflow2_ns: u64| {
+            let mut f = samples::folder("a");
+            for n in 1..=3 {
+                let (mut fusion, phases) = samples::composed(n);
+                (fusion.model, fusion.link, fusion.cell) = ("resnet50".into(), "wan".into(), "f".into());
+                fusion.run_id = format!("f#{n}");
+                samples::add(&mut f, (fusion, phases));
+                let (mut inner, phases) = samples::batch("cryptflow2", link, 1, n);
+                (inner.model, inner.cell, inner.run_id) = ("resnet50".into(), "c".into(), format!("c#{n}"));
+                inner.run_wall_ns = Some(cryptflow2_ns + n * 1_000_000);
+                inner.client_sent_bytes = Some(cryptflow2_bytes / 2);
+                inner.client_recv_bytes = Some(cryptflow2_bytes - cryptflow2_bytes / 2);
+                (inner.server_sent_bytes, inner.server_recv_bytes) = (inner.client_recv_bytes, inner.client_sent_bytes);
+                samples::add(&mut f, (inner, phases));
+            }
+            [f]
+        };
+        // 2,660 / 512 inferences a query, of 302,080 B and 100 ms each.
+        let (bytes, ns) = (302_080 * 2_660 / 512, 100_000_000 * 2_660 / 512);
+        let judged = |folders: &[crate::record::Folder]| {
+            let all = cells(folders);
+            ["fusion-time-cryptflow2", "fusion-bytes-cryptflow2"].map(|id| {
+                let p = claim(id);
+                ours(&p, &all).iter().map(|o| (o.clone(), judge(&p, o))).collect::<Vec<_>>()
+            })
+        };
+        let [time, traffic] = judged(&resnet50("wan", bytes * 264 / 100, ns * 118 / 100));
+        let ([(t, time)], [(b, traffic)]) = (&time[..], &traffic[..]) else { panic!("one figure each") };
+        assert_eq!((*time, *traffic), ((Verdict::Reproduced, ""), (Verdict::Reproduced, "")));
+        assert!((t.value - 1.18).abs() < 0.01 && t.low <= t.value && t.value <= t.high && t.low < t.high, "{t:?}");
+        assert!((b.value - 2.64).abs() < 0.001 && b.low == b.high, "{b:?}");
+        assert!(
+            t.method.contains("composed (32 of 2,660)") && (t.model.as_str(), t.link.as_str()) == ("resnet50", "wan")
+        );
+
+        let [time, traffic] = judged(&resnet50("wan", bytes * 5, ns / 2));
+        assert_eq!(time[0].1, (Verdict::NotReproduced, "opposite direction"));
+        assert_eq!(traffic[0].1, (Verdict::NotReproduced, "same direction, larger"));
+        // Another link is no ground for a verdict.
+        assert!(judged(&resnet50("lan", bytes, ns)).iter().all(Vec::is_empty));
+        let page = page(&real(), &cells(&resnet50("wan", bytes * 264 / 100, ns * 118 / 100)));
+        assert!(page.contains("less communication than semi-honest CrypTFlow2 on ResNet50"), "{page}");
+    }
+
     #[test]
     fn every_claim_is_counted_once_and_seconds_are_none() {
         let others = real();

@@ -3,9 +3,12 @@
 
 use std::fmt::Write;
 
+use si_api::Options;
+
 use super::cells::Cell;
 use super::markdown::{Table, number, thousands};
 use super::paper::{Comparison, Others, Peer, Published, Quantity};
+use crate::cost;
 use crate::stats::{Ratio, ratio};
 
 /// What we measured for a published figure: in its unit, per query, with the interval of a ratio or the range of a
@@ -105,6 +108,21 @@ pub(crate) fn ours(p: &Published, cells: &[Cell<'_>]) -> Vec<Ours> {
     found
 }
 
+/// What a protocol's own formulas say of a cost that was not run, where they price everything that is sent.
+fn extrapolated(p: &Published) -> Option<Ours> {
+    let unit = p.metric.unit(&p.unit)?;
+    let declared = cost::declared(&p.protocol, &p.model, 1, Options::default()).ok().filter(|d| d.is_whole)?;
+    let value = match p.metric {
+        Quantity::Bytes => declared.total.up_bytes + declared.total.down_bytes,
+        Quantity::Rounds => declared.total.rounds,
+        _ => return None,
+    };
+    let value = value as f64 / unit;
+    let (model, link) = (p.model.clone(), any(&p.link));
+    let method = "extrapolated: declared, not run".to_owned();
+    Some(Ours { model, link, value, low: value, high: value, method, machine: String::new() })
+}
+
 /// The figure as printed: `< 2.5 min`, `23–29 x`.
 pub(crate) fn figure(p: &Published) -> String {
     let exact = |x: f64| if x.fract() == 0.0 { thousands(x as i64) } else { x.to_string() };
@@ -139,7 +157,7 @@ pub(crate) fn any(name: &str) -> String {
 pub(crate) fn bands(others: &Others, cells: &[Cell<'_>]) -> String {
     let machine_free = |q: Quantity| !matches!(q, Quantity::Seconds | Quantity::CpuSeconds | Quantity::Other);
     let mut out = String::from("# Papers · ours · ours/paper\n\n## Communication and rounds\n\n");
-    out += "Independent of the machine. Per query.\n\n";
+    out += "Independent of the machine. Per query. *Extrapolated* figures are those of `bench cost`.\n\n";
     let absolute: Vec<_> = others.published.iter().filter(|p| p.over.is_empty()).collect();
     let _ = writeln!(out, "{}", published(absolute.iter().filter(|p| machine_free(p.metric)), cells, false));
     out += "## Ratios between protocols\n\n";
@@ -181,7 +199,11 @@ fn published<'p>(rows: impl Iterator<Item = &'p &'p Published>, cells: &[Cell<'_
             }
             t.row(row);
         };
-        match ours(p, cells).as_slice() {
+        let mut found = ours(p, cells);
+        if found.is_empty() {
+            found.extend(extrapolated(p));
+        }
+        match found.as_slice() {
             [] => line(&p.model, &p.link, None),
             found => found.iter().for_each(|o| line(&o.model, &o.link, Some(o))),
         }
@@ -324,6 +346,22 @@ mod tests {
                 "| Cheetah: time | cheetah | resnet50 | wan | not run | < 2.5 min | not run | not run | not public | not run |"
             )
         );
+    }
+
+    #[test]
+    fn a_cost_that_was_not_run_is_extrapolated_where_all_of_it_is_declared() {
+        let text = squeezed(&bands(&real(), &cells(&folders())));
+        let row = "| CrypTFlow2 (SCI_OT): communication | cryptflow2-ot | resnet50 | any | extrapolated: declared, not run | \
+                   376,212 MiB | ";
+        assert!(text.contains(row), "{text}");
+        let p = real().published.into_iter().find(|p| p.id == "cryptflow2-ot-resnet50-bytes").unwrap();
+        // The products of its 4.1 G multiplications are nine tenths of it, in ours and in the authors'.
+        let quotient = extrapolated(&p).unwrap().value / p.low;
+        assert!((0.9..1.0).contains(&quotient), "{quotient}");
+        // Cheetah declares nothing of its silent OTs, and no protocol its seconds.
+        for id in ["cheetah-resnet50-bytes", "cryptflow2-ot-resnet50-time"] {
+            assert_eq!(extrapolated(&real().published.into_iter().find(|p| p.id == id).unwrap()), None);
+        }
     }
 
     #[test]

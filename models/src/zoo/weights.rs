@@ -47,6 +47,9 @@ pub enum Source {
         file: String,
         /// Its SHA-256.
         sha256: String,
+        /// Whether the network has only some of the file's layers.
+        #[serde(default)]
+        part: bool,
     },
     /// A fetched ONNX file of the same network under other names.
     Onnx {
@@ -80,9 +83,9 @@ pub(super) fn load(entry: &Entry, sketch: &Sketch, graph: &Graph, files: &Path) 
             Weights::from_safetensors(&format!("models/{file}"), bytes, Some(sha256), graph)
         }
         Source::Random { seed, gain } => Ok(Weights::random_with_gain(graph, *seed, gain.unwrap_or(1.0))),
-        Source::Pickle { file, sha256 } => {
+        Source::Pickle { file, sha256, part } => {
             let (path, bytes) = fetched(files, file, sha256)?;
-            from_pickle(&bytes, graph).map_err(|why| Error::File { path, why })
+            from_pickle(&bytes, graph, *part).map_err(|why| Error::File { path, why })
         }
         Source::Onnx { file, sha256 } => {
             let (path, bytes) = fetched(files, file, sha256)?;
@@ -116,7 +119,7 @@ fn fetched(files: &Path, file: &str, sha256: &str) -> Result<(String, Vec<u8>)> 
     }
 }
 
-fn from_pickle(bytes: &[u8], graph: &Graph) -> std::result::Result<Weights, String> {
+fn from_pickle(bytes: &[u8], graph: &Graph, part: bool) -> std::result::Result<Weights, String> {
     let mut arrays = pickle::numpy_arrays(bytes)?;
     let mut layers = BTreeMap::new();
     for (name, shape) in shapes(graph) {
@@ -138,7 +141,7 @@ fn from_pickle(bytes: &[u8], graph: &Graph) -> std::result::Result<Weights, Stri
             (0..out).flat_map(|o| (0..inputs).flat_map(move |i| (0..h * w).map(move |tap| at(o, i, tap)))).collect();
         layers.insert(name, Layer { weights, bias: bias.data.clone() });
     }
-    match arrays.keys().next() {
+    match arrays.keys().next().filter(|_| !part) {
         None => Ok(Weights { layers }),
         Some(left) => Err(format!("the network has no layer '{left}'")),
     }

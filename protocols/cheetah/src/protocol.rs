@@ -151,6 +151,7 @@ fn of_extension(extension: Extension) -> (&'static str, &'static str, Option<&'s
         Extension::Iknp => ("+iknp", "IKNP OT extension", None),
         Extension::Kos => ("+kos", "maliciously secure IKNP OT extension (KOS)", None),
         Extension::SoftSpoken => ("+softspoken", "SoftSpokenOT extension", None),
+        Extension::SoftSpoken2 => ("+softspoken2", "SoftSpokenOT extension over fields of 4 elements", None),
     }
 }
 

@@ -37,8 +37,9 @@ pub(crate) fn card(linear: LinearLayers, comparison: Comparison) -> Card {
         );
     }
     let gaps = [
-        "leaves of comparisons are 1-of-8 or 1-of-16 OTs from 3 or 4 correlated OTs; the paper's are 1-of-16 OTs of \
-         Kolesnikov and Kumaresan. ANDs take one OT each way, those with an operand in common share them",
+        "leaves of comparisons are 1-of-8 or 1-of-16 OTs from 3 or 4 correlated OTs (SoftSpokenOT over fields of 4 elements: \
+         252 bits for 16 messages; Ferret in the silent variants); the paper's are 1-of-16 OTs of Kolesnikov and Kumaresan, \
+         256 bits. ANDs take one OT each way, lone ones as leaves do; those with an operand in common share them",
         "selection by correlated OT, half of what the paper's two OTs of both messages send",
         "OTs are made before the query is known, as far as the buffers go; the paper has no offline phase",
         "one lane, one thread a party",

@@ -6,11 +6,10 @@ use si_gadgets::{Known, Tally};
 use crate::numbers::Numbers;
 use crate::{late, linear};
 
-/// One line for each operator, in the order in which it runs, and the sum of the OTs.
+/// One line for each operator, in the order in which it runs, and their sum.
 pub(crate) struct Online {
     pub(crate) lines: Vec<(String, Tally, Option<HomomorphicWork>)>,
-    pub(crate) client_ots: u64,
-    pub(crate) server_ots: u64,
+    pub(crate) total: Tally,
 }
 
 /// Everything from the input to the answer for a batch of `n`.
@@ -45,5 +44,5 @@ pub(crate) fn online(graph: &Graph, numbers: Numbers, n: usize, options: Options
         Reveal::Label => numbers.declare_argmax(&mut all, n, graph.classes()),
     }
     lines.push(("answer".to_owned(), all.since(&before), None));
-    Ok(Online { lines, client_ots: all.client_ots, server_ots: all.server_ots })
+    Ok(Online { lines, total: all })
 }

@@ -33,7 +33,7 @@ impl Kernels for CrypTFlow2Kernels {
     fn offline(&mut self, graph: &Graph, n: usize) -> Result<()> {
         self.linear.prepare(graph, n, &mut self.engine)?;
         let online = cost::online(graph, self.numbers, n, self.options)?;
-        let reserved = self.engine.expect(online.client_ots as usize, online.server_ots as usize);
+        let reserved = self.engine.expect_declared(&online.total);
         self.gadget(reserved)?;
         let even = self.engine.start_even();
         self.gadget(even)

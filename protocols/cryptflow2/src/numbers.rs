@@ -40,6 +40,14 @@ impl Numbers {
         Ok(())
     }
 
+    /// 2^l or p.
+    pub(crate) fn modulus(self) -> u128 {
+        match self {
+            Self::Ring(r) => 1 << r.bits(),
+            Self::Field(f) => f.p().into(),
+        }
+    }
+
     /// The element that stands for a signed number.
     pub(crate) fn element(self, x: i64) -> u64 {
         match self {

@@ -29,7 +29,8 @@ pub enum LinearLayers {
 /// Where the OTs of comparisons and of the OT variant's linear layers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// OT extension of Ishai, Kilian, Nissim, Petrank, as published.
+    /// OT extension of Ishai, Kilian, Nissim, Petrank, as published; 1-of-16 OTs for leaves at the price of Kolesnikov and
+    /// Kumaresan's, 256 bits, from SoftSpokenOT over fields of 4 elements.
     Iknp,
     /// Silent OT (Ferret), as Cheetah has it: to tell apart what it gains from what Cheetah's linear layers gain.
     Silent,
@@ -40,10 +41,13 @@ pub struct CrypTFlow2 {
     card: Card,
     linear: LinearLayers,
     ot: OtConfig,
+    /// For the leaves of comparisons, if not the same.
+    leaves: Option<OtConfig>,
 }
 
-/// Bits that an OT of IKNP takes, see `si_ot`.
+/// Bits that a correlated OT of IKNP takes, and one for leaves, see `si_ot`.
 const IKNP_BITS: u64 = 127;
+const LEAF_BITS: u64 = 63;
 
 /// The meter's label of everything that is done once a session.
 const SETUP: &str = "keys and base OTs";
@@ -52,19 +56,21 @@ impl CrypTFlow2 {
     /// A variant. Answers are exact, whatever truncation an experiment asks for.
     #[must_use]
     pub fn new(linear: LinearLayers, comparison: Comparison) -> Self {
-        let ot = match comparison {
-            Comparison::Iknp => OtConfig::new(Extension::Iknp),
-            Comparison::Silent => OtConfig::default(),
+        let (ot, leaves) = match comparison {
+            Comparison::Iknp => (OtConfig::new(Extension::Iknp), Some(OtConfig::new(Extension::SoftSpoken2))),
+            Comparison::Silent => (OtConfig::default(), None),
         };
-        Self { card: card(linear, comparison), linear, ot }
+        Self { card: card(linear, comparison), linear, ot, leaves }
     }
 
-    /// The server's operators by themselves, for tests that wrap them to cheat from inside a run.
+    /// **Insecure**: the server's operators by themselves, and what its shares of the scores are modulo, for servers that
+    /// cheat from inside a run, in tests and in experiments on detection.
     ///
     /// # Errors
     /// As [`Protocol::server`].
-    pub fn server_kernels(&self, me: Party, model: Arc<Model>) -> Result<Box<dyn Kernels>> {
-        Ok(Box::new(self.server_side(me, model)?))
+    pub fn insecure_open_server(&self, me: Party, model: Arc<Model>) -> Result<(Box<dyn Kernels>, u128)> {
+        let modulus = self.numbers(model.graph())?.modulus();
+        Ok((Box::new(self.server_side(me, model)?), modulus))
     }
 
     fn server_side(&self, me: Party, model: Arc<Model>) -> Result<CrypTFlow2Kernels> {
@@ -86,7 +92,11 @@ impl CrypTFlow2 {
         let _scope = me.meter.enter(Phase::Setup, SETUP);
         let numbers = self.numbers(graph)?;
         let channel = me.take_lane(peer, 0)?;
-        let engine = Engine::setup(channel, side(me.role), &mut me.rng, &self.ot);
+        let (side_, rng) = (side(me.role), &mut me.rng);
+        let engine = match &self.leaves {
+            Some(leaves) => Engine::setup_with_leaves(channel, side_, rng, &self.ot, leaves),
+            None => Engine::setup(channel, side_, rng, &self.ot),
+        };
         let mut engine = engine.map_err(|e| error::from_gadgets(e, peer))?;
         let linear = match (self.linear, model) {
             (LinearLayers::Ot, model) => Linear::Ot(LinearOt::new(graph.ring(), model)),
@@ -126,16 +136,21 @@ impl Protocol for CrypTFlow2 {
         Ok(online.lines.into_iter().map(line).collect())
     }
 
-    /// IKNP's columns, framing left out; what silent OT sends is small beside the operators.
+    /// The columns of the extensions, framing left out; what silent OT sends is small beside the operators.
     fn stock_estimate(&self, graph: &Graph, n: usize, options: Options) -> Result<Vec<CostLine>> {
-        if self.ot.extension != Extension::Iknp {
-            return Ok(Vec::new());
-        }
-        let online = cost::online(graph, self.numbers(graph)?, n, options)?;
-        let bytes = |ots: u64| ots * IKNP_BITS / 8;
-        let fills = online.client_ots.max(online.server_ots).div_ceil(self.ot.max_buffered as u64);
-        // The receiver of OTs sends the columns: the server for those that the client sends.
-        let cost = Cost { up_bytes: bytes(online.server_ots), down_bytes: bytes(online.client_ots), rounds: fills };
-        Ok(vec![CostLine::new(Phase::Offline, "OT extension (estimated)", cost)])
+        let Some(of_leaves) = self.leaves else { return Ok(Vec::new()) };
+        let t = cost::online(graph, self.numbers(graph)?, n, options)?.total;
+        let line = |label, config: OtConfig, bits: u64, client: u64, server: u64| {
+            let bytes = |ots: u64| ots * bits / 8;
+            let fills = client.max(server).div_ceil(config.max_buffered as u64);
+            // The receiver of OTs sends the columns: the server for those that the client sends.
+            let cost = Cost { up_bytes: bytes(server), down_bytes: bytes(client), rounds: fills };
+            CostLine::new(Phase::Offline, label, cost)
+        };
+        let others = [t.client_ots - t.client_leaf_ots, t.server_ots - t.server_leaf_ots];
+        Ok(vec![
+            line("OT extension (estimated)", self.ot, IKNP_BITS, others[0], others[1]),
+            line("OT extension of leaves (estimated)", of_leaves, LEAF_BITS, t.client_leaf_ots, t.server_leaf_ots),
+        ])
     }
 }

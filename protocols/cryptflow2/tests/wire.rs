@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use si_api::{Options, Protocol, Reveal, Role};
-use si_cryptflow2::{Comparison, CrypTFlow2, LinearLayers};
+use si_cryptflow2::Comparison::{Iknp, Silent};
+use si_cryptflow2::CrypTFlow2;
+use si_cryptflow2::LinearLayers::{self, He, Ot};
 use si_testing::digest::wire_digest;
 use si_testing::graphs::{CASES, random_queries};
 use si_testing::hostile_wire::HostileWire;
 use si_testing::pair::Seeds;
 
-const VARIANTS: [LinearLayers; 2] = [LinearLayers::Ot, LinearLayers::He];
+const VARIANTS: [LinearLayers; 2] = [Ot, He];
 
 fn protocol(linear: LinearLayers) -> Arc<dyn Protocol> {
-    Arc::new(CrypTFlow2::new(linear, Comparison::Iknp))
+    Arc::new(CrypTFlow2::new(linear, Iknp))
 }
 
 #[test]
@@ -21,17 +23,20 @@ fn the_bytes_on_the_wire_are_pinned() {
     let model = CASES[1].model(1);
     let queries = random_queries(model.graph(), 2, 1);
     let pinned = [
-        (LinearLayers::Ot, Reveal::Scores, "c594cd27bee5c627075c6060ca972f31 f83254aa3a71b88d26095a294db788f2"),
-        (LinearLayers::Ot, Reveal::Label, "9023355c99c33b14bbe05c04e8bb7532 7995c000a6af37afb58056da587b59f4"),
-        (LinearLayers::He, Reveal::Scores, "68436ef1a68b3870023391788b8456f6 7087577f1402287bd25778dbfbb8ddff"),
-        (LinearLayers::He, Reveal::Label, "9db5bf23765ff341648170d2eca07d36 0701a6a93319fcf31f3d5193437782a0"),
+        (Ot, Iknp, Reveal::Scores, "b7a7903a932a9c07cbfe0e93aee9eda0 7a348adb71401365dfa824774d1b9c52"),
+        (Ot, Iknp, Reveal::Label, "021b652a4a9e1337392b2cc59f34f489 bfeb3f1cf2c23b2402629869496103a8"),
+        (He, Iknp, Reveal::Scores, "b6e765e7b85bd69706a88fdfd05a0e43 3f79113c38f9ad36375962ef5321e431"),
+        (He, Iknp, Reveal::Label, "61e08b0db845770178f7ae251026c678 075014909fd082f292657e2853023526"),
+        (Ot, Silent, Reveal::Scores, "9536ea86c94196172c64d1df44667cfe 5faefd632e37c196132b57cc9c12fa0c"),
+        (He, Silent, Reveal::Scores, "ae9b28cc9250f3f31ca219f2eb04412d 971b18019d3b08be620e1becd0de6c42"),
     ];
     let mut wrong = Vec::new();
-    for (linear, reveal, pinned) in pinned {
+    for (linear, comparison, reveal, pinned) in pinned {
         let options = Options { reveal, ..Options::default() };
-        let digest = wire_digest(&protocol(linear), &model, &queries, options, Seeds::from_number(1)).unwrap();
+        let protocol: Arc<dyn Protocol> = Arc::new(CrypTFlow2::new(linear, comparison));
+        let digest = wire_digest(&protocol, &model, &queries, options, Seeds::from_number(1)).unwrap();
         if digest.to_string() != pinned {
-            wrong.push((linear, reveal, digest.to_string()));
+            wrong.push((linear, comparison, reveal, digest.to_string()));
         }
     }
     assert!(wrong.is_empty(), "the bytes on the wire have changed: {wrong:#?}");

@@ -29,7 +29,7 @@ fn wrap(setup: Setup, score_tolerance: u64) -> Arc<dyn Protocol> {
 fn open() -> OpenServer {
     Arc::new(|me, model| {
         let InsecureOpened { kernels, score_bits, next_model } = Cheetah::default().insecure_open_server(me, model)?;
-        Ok(Opened { kernels, score_bits, in_the_clear: false, next_model: Some(next_model) })
+        Ok(Opened { kernels, modulus: 1 << score_bits, in_the_clear: false, next_model: Some(next_model) })
     })
 }
 

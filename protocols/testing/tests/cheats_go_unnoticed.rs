@@ -20,9 +20,9 @@ fn honest() -> Arc<dyn Protocol> {
 
 fn open(in_the_clear: bool) -> OpenServer {
     Arc::new(move |me, model| {
-        let score_bits = model.graph().ring().bits();
+        let modulus = 1 << model.graph().ring().bits();
         let kernels = PlainInsecure::new().server_kernels(me, model)?;
-        Ok(Opened { kernels, score_bits, in_the_clear, next_model: None })
+        Ok(Opened { kernels, modulus, in_the_clear, next_model: None })
     })
 }
 

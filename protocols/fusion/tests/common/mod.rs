@@ -29,9 +29,9 @@ pub(crate) fn wrap(setup: Setup, chunk: Option<usize>) -> Arc<dyn Protocol> {
 
 pub(crate) fn open_plain() -> OpenServer {
     Arc::new(|me, model| {
-        let score_bits = model.graph().ring().bits();
+        let modulus = 1 << model.graph().ring().bits();
         let kernels = PlainInsecure::new().server_kernels(me, model)?;
-        Ok(Opened { kernels, score_bits, in_the_clear: true, next_model: None })
+        Ok(Opened { kernels, modulus, in_the_clear: true, next_model: None })
     })
 }
 

@@ -1,8 +1,9 @@
 //! AND of Boolean shares, with triples made of random OTs.
 
-use si_ot::{SharedTriples, shared_triples};
+use si_ot::{SharedTriples, shared_triples, triples};
 use si_ring::Bits;
 
+use crate::engine::Leaves;
 use crate::{Engine, Result, Side};
 
 impl Engine {
@@ -19,7 +20,8 @@ impl Engine {
     /// Shares of x AND y, and of x' AND z, where x' is as much of x as there is of z: two ANDs with an operand in common
     /// take one OT in each direction and three masked bits instead of two and four.
     ///
-    /// Cost for n bits of y and m <= n of z: 2 n + m bits a party, half a round trip, n OTs in each direction.
+    /// Cost for n bits of y and m <= n of z: 2 n + m bits a party, half a round trip, n OTs in each direction; those of
+    /// ANDs that stand alone, n - m, are the leaves' if these have endpoints of their own.
     ///
     /// # Errors
     /// If the peer fails.
@@ -31,9 +33,18 @@ impl Engine {
         if n == 0 {
             return Ok((Bits::default(), Bits::default()));
         }
-        self.reserve(n, n)?;
-        let SharedTriples { a, products: [(b, c), (b2, c2)] } =
-            shared_triples(&mut self.channel, &mut self.sender, &mut self.receiver, n)?;
+        let alone = if self.leaves.is_some() { n - m } else { 0 };
+        self.reserve(n - alone, n - alone)?;
+        let SharedTriples { mut a, products: [(mut b, mut c), (b2, c2)] } =
+            shared_triples(&mut self.channel, &mut self.sender, &mut self.receiver, n - alone)?;
+        if alone > 0 {
+            self.reserve_leaves(alone, alone)?;
+            let (sender, receiver) = Leaves::or(&mut self.leaves, &mut self.sender, &mut self.receiver);
+            let more = triples(&mut self.channel, sender, receiver, alone)?;
+            a.extend(&more.a);
+            b.extend(&more.b);
+            c.extend(&more.c);
+        }
         let mut masked = x.xor(&a);
         masked.extend(&y.xor(&b));
         masked.extend(&z.xor(&b2.slice(0, m)));

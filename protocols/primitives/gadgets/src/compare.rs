@@ -2,6 +2,7 @@
 
 use si_ring::Bits;
 
+use crate::engine::Leaves;
 use crate::{Engine, Error, Result, Side};
 
 /// Bits of a digit, one 1-of-2^m OT each (agreement): the narrow ones send less, the wide ones make shallower trees.
@@ -66,11 +67,13 @@ impl Engine {
             Side::Client => (as_sender.len(), as_receiver.len()),
             Side::Server => (as_receiver.len(), as_sender.len()),
         };
-        self.reserve(clients * bits as usize, servers * bits as usize)?;
+        self.reserve_leaves(clients * bits as usize, servers * bits as usize)?;
 
-        let (ch, sender, receiver) = (&mut self.channel, &mut self.sender, &mut self.receiver);
-        let low_pending = receiver.lookups_begin::<1>(ch, digits.low_bits, digits.low(as_receiver).collect())?;
-        let begin = |d| receiver.lookups_begin::<2>(ch, digits.high_bits, digits.high_digit(d, as_receiver).collect());
+        let (sender, receiver) = Leaves::or(&mut self.leaves, &mut self.sender, &mut self.receiver);
+        let ch = &mut self.channel;
+        let low_pending = receiver.lookups_begin::<1, u32>(ch, digits.low_bits, digits.low(as_receiver).collect())?;
+        let begin =
+            |d| receiver.lookups_begin::<2, u32>(ch, digits.high_bits, digits.high_digit(d, as_receiver).collect());
         let high_pending = digits.high_digits().map(begin).collect::<si_ot::Result<Vec<_>>>()?;
         // All indices are read before any answer, so that both directions share the round.
         let low_requested = sender.lookups_read(ch, digits.low_bits, as_sender.len())?;
@@ -82,24 +85,28 @@ impl Engine {
         let mut high_sent = Vec::with_capacity(digits.high_count);
         for (d, requested) in high_requested.into_iter().enumerate() {
             let tables = digits.high_digit(d, &words).map(|digit| less_equal_table(digit, digits.high_bits));
-            high_sent.push(sender.lookups_answer::<2>(ch, requested, tables)?);
+            high_sent.push(sender.lookups_answer::<2, u32>(ch, requested, tables)?);
         }
 
         // One bit vector for each digit, over all instances in their order.
-        let side = self.side();
-        let (ch, receiver) = (&mut self.channel, &mut self.receiver);
-        let join = |received: Bits, sent: Bits| {
-            let (mut all, second) = if side == Side::Client { (received, sent) } else { (sent, received) };
-            all.extend(&second);
-            all
-        };
         let [low_received] = receiver.lookups_finish(ch, low_pending)?;
-        let mut out = vec![Digit { less: join(low_received, low_sent), equal: None }];
-        for (pending, [less, equal]) in high_pending.into_iter().zip(high_sent) {
-            let [less_received, equal_received] = receiver.lookups_finish(ch, pending)?;
-            out.push(Digit { less: join(less_received, less), equal: Some(join(equal_received, equal)) });
+        let mut received = Vec::with_capacity(digits.high_count);
+        for pending in high_pending {
+            received.push(receiver.lookups_finish(ch, pending)?);
+        }
+        let mut out = vec![Digit { less: self.in_order(low_received, low_sent), equal: None }];
+        for ([less_received, equal_received], [less, equal]) in received.into_iter().zip(high_sent) {
+            let (less, equal) = (self.in_order(less_received, less), self.in_order(equal_received, equal));
+            out.push(Digit { less, equal: Some(equal) });
         }
         Ok(out)
+    }
+
+    /// What was received and what was sent of a batch that [`split_roles`] has split, in its order.
+    pub(crate) fn in_order(&self, received: Bits, sent: Bits) -> Bits {
+        let (mut all, second) = if self.side() == Side::Client { (received, sent) } else { (sent, received) };
+        all.extend(&second);
+        all
     }
 
     /// One level of the tree: neighbours (low, high) become less = high.less + high.equal low.less and
@@ -173,7 +180,7 @@ impl Digits {
         words.iter().map(move |w| (w >> shift & mask) as u8)
     }
 
-    /// Digit-major: all instances' lowest high digit first.
+    /// All instances' lowest high digit, then the next.
     pub(crate) fn high(&self, words: &[u64]) -> impl Iterator<Item = u8> {
         self.high_digits().flat_map(|d| self.high_digit(d, words))
     }
@@ -186,16 +193,6 @@ pub(crate) fn split_roles(x: &[u64], side: Side) -> (&[u64], &[u64]) {
         Side::Client => (first, second),
         Side::Server => (second, first),
     }
-}
-
-/// 1 if a < b, for small words, without a branch.
-pub(crate) fn less(a: u8, b: u8) -> u8 {
-    (a.wrapping_sub(b)) >> 7
-}
-
-/// 1 if a = b, for words below 128, without a branch.
-pub(crate) fn equal(a: u8, b: u8) -> u8 {
-    ((a ^ b).wrapping_sub(1)) >> 7
 }
 
 /// The table j -> 1{digit < j} of 2^bits entries of a bit, without a branch.
@@ -219,7 +216,6 @@ mod unit {
             for digit in 0..1u8 << bits {
                 let (one, two) = (less_table(digit, bits), less_equal_table(digit, bits));
                 for j in 0..1u8 << bits {
-                    assert_eq!((less(digit, j), equal(digit, j)), (u8::from(digit < j), u8::from(digit == j)));
                     assert_eq!(one >> j & 1, u32::from(digit < j));
                     assert_eq!(two >> (2 * j) & 3, u32::from(digit < j) | u32::from(digit == j) << 1);
                 }

@@ -6,7 +6,7 @@ use si_ot::{OtConfig, OtReceiver, OtSender};
 use si_ring::{Bits, Ring, packed_len};
 use si_wire::Channel;
 
-use crate::Result;
+use crate::{Result, Tally};
 
 /// Which of the two parties we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +41,34 @@ pub struct Engine {
     pub(crate) channel: Channel,
     pub(crate) sender: OtSender,
     pub(crate) receiver: OtReceiver,
+    /// Endpoints for the leaves of comparisons, if they have their own.
+    pub(crate) leaves: Option<Leaves>,
     pub(crate) rng: ChaCha20Rng,
     side: Side,
     config: OtConfig,
     /// OTs that the announced batch still takes: the client sends, the server sends.
     expected: [usize; 2],
+}
+
+/// A pair of endpoints for 1-of-2^m OTs alone.
+pub(crate) struct Leaves {
+    sender: OtSender,
+    receiver: OtReceiver,
+    config: OtConfig,
+}
+
+impl Leaves {
+    /// The endpoints that leaves take their OTs from: their own, or those of everything else.
+    pub(crate) fn or<'a>(
+        own: &'a mut Option<Self>,
+        sender: &'a mut OtSender,
+        receiver: &'a mut OtReceiver,
+    ) -> (&'a mut OtSender, &'a mut OtReceiver) {
+        match own {
+            Some(own) => (&mut own.sender, &mut own.receiver),
+            None => (sender, receiver),
+        }
+    }
 }
 
 impl Engine {
@@ -54,18 +77,26 @@ impl Engine {
     /// # Errors
     /// If the peer fails.
     pub fn setup(mut channel: Channel, side: Side, rng: &mut impl CryptoRng, config: &OtConfig) -> Result<Self> {
-        let ch = &mut channel;
-        let (sender, receiver) = match side {
-            Side::Client => {
-                let sender = OtSender::setup(ch, rng, config)?;
-                (sender, OtReceiver::setup(ch, rng, config)?)
-            }
-            Side::Server => {
-                let receiver = OtReceiver::setup(ch, rng, config)?;
-                (OtSender::setup(ch, rng, config)?, receiver)
-            }
-        };
+        let (sender, receiver) = endpoints(&mut channel, side, rng, config)?;
         Ok(Self::new(channel, sender, receiver, side, rng, *config))
+    }
+
+    /// As [`Self::setup`], with a second pair of endpoints for the leaves of comparisons, whose 1-of-2^m OTs take m
+    /// correlated OTs each, and for ANDs that stand alone: an extension that is cheap there need not be that of all others.
+    ///
+    /// # Errors
+    /// If the peer fails.
+    pub fn setup_with_leaves(
+        channel: Channel,
+        side: Side,
+        rng: &mut impl CryptoRng,
+        config: &OtConfig,
+        leaves: &OtConfig,
+    ) -> Result<Self> {
+        let mut engine = Self::setup(channel, side, rng, config)?;
+        let (sender, receiver) = endpoints(&mut engine.channel, side, rng, leaves)?;
+        engine.leaves = Some(Leaves { sender, receiver, config: *leaves });
+        Ok(engine)
     }
 
     /// As [`Self::setup`], with correlated OTs made by a thread in the background over a channel of its own. Both parties
@@ -92,7 +123,8 @@ impl Engine {
         rng: &mut impl CryptoRng,
         config: OtConfig,
     ) -> Self {
-        Self { channel, sender, receiver, rng: ChaCha20Rng::from_rng(rng), side, config, expected: [0; 2] }
+        let leaves = None;
+        Self { channel, sender, receiver, leaves, rng: ChaCha20Rng::from_rng(rng), side, config, expected: [0; 2] }
     }
 
     /// Which party we are.
@@ -106,12 +138,14 @@ impl Engine {
         &mut self.channel
     }
 
-    /// Correlated OTs used so far: (client sends, server sends).
+    /// Correlated OTs used so far, leaves included: (client sends, server sends).
     #[must_use]
     pub fn used_ots(&self) -> (u64, u64) {
+        let leaves = self.leaves.as_ref().map_or((0, 0), |l| (l.sender.used(), l.receiver.used()));
+        let (sent, received) = (self.sender.used() + leaves.0, self.receiver.used() + leaves.1);
         match self.side {
-            Side::Client => (self.sender.used(), self.receiver.used()),
-            Side::Server => (self.receiver.used(), self.sender.used()),
+            Side::Client => (sent, received),
+            Side::Server => (received, sent),
         }
     }
 
@@ -128,6 +162,31 @@ impl Engine {
         }
         let most = self.config.max_buffered;
         self.stock([client_sends.min(most), server_sends.min(most)])
+    }
+
+    /// As [`Self::expect`], with the OTs of a declared batch; those of leaves are made by their own endpoints, if they have
+    /// any, as many as their buffers may hold.
+    ///
+    /// # Errors
+    /// If the peer fails.
+    pub fn expect_declared(&mut self, batch: &Tally) -> Result<()> {
+        let all = [batch.client_ots, batch.server_ots].map(|n| n as usize);
+        let Some(most) = self.leaves.as_ref().map(|l| l.config.max_buffered) else {
+            return self.expect(all[0], all[1]);
+        };
+        let leaves = [batch.client_leaf_ots, batch.server_leaf_ots].map(|n| n as usize);
+        self.reserve_leaves(leaves[0].min(most), leaves[1].min(most))?;
+        self.expect(all[0] - leaves[0], all[1] - leaves[1])
+    }
+
+    /// [`Self::reserve`] for leaves.
+    pub(crate) fn reserve_leaves(&mut self, client_sends: usize, server_sends: usize) -> Result<()> {
+        match &mut self.leaves {
+            Some(Leaves { sender, receiver, .. }) => {
+                stock(&mut self.channel, self.side, sender, receiver, [client_sends, server_sends])
+            }
+            None => self.reserve(client_sends, server_sends),
+        }
     }
 
     /// Waits for what [`Self::expect`] had the lane make ahead.
@@ -151,19 +210,8 @@ impl Engine {
         self.order_ahead(taken)
     }
 
-    fn stock(&mut self, [client_sends, server_sends]: [usize; 2]) -> Result<()> {
-        let ch = &mut self.channel;
-        match self.side {
-            Side::Client => {
-                self.sender.reserve(ch, client_sends)?;
-                self.receiver.reserve(ch, server_sends)?;
-            }
-            Side::Server => {
-                self.receiver.reserve(ch, client_sends)?;
-                self.sender.reserve(ch, server_sends)?;
-            }
-        }
-        Ok(())
+    fn stock(&mut self, counts: [usize; 2]) -> Result<()> {
+        stock(&mut self.channel, self.side, &mut self.sender, &mut self.receiver, counts)
     }
 
     /// Orders what the batch needs beyond the OTs `about_to_go`, as far as they fit the buffers beside these, in turns
@@ -249,4 +297,43 @@ impl Engine {
             }
         }
     }
+}
+
+fn endpoints(
+    ch: &mut Channel,
+    side: Side,
+    rng: &mut impl CryptoRng,
+    config: &OtConfig,
+) -> Result<(OtSender, OtReceiver)> {
+    Ok(match side {
+        Side::Client => {
+            let sender = OtSender::setup(ch, rng, config)?;
+            (sender, OtReceiver::setup(ch, rng, config)?)
+        }
+        Side::Server => {
+            let receiver = OtReceiver::setup(ch, rng, config)?;
+            (OtSender::setup(ch, rng, config)?, receiver)
+        }
+    })
+}
+
+/// Brings both endpoints to this stock, in the same order of directions at both parties.
+fn stock(
+    ch: &mut Channel,
+    side: Side,
+    sender: &mut OtSender,
+    receiver: &mut OtReceiver,
+    [client_sends, server_sends]: [usize; 2],
+) -> Result<()> {
+    match side {
+        Side::Client => {
+            sender.reserve(ch, client_sends)?;
+            receiver.reserve(ch, server_sends)?;
+        }
+        Side::Server => {
+            receiver.reserve(ch, client_sends)?;
+            sender.reserve(ch, server_sends)?;
+        }
+    }
+    Ok(())
 }

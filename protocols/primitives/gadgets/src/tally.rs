@@ -24,6 +24,11 @@ pub struct Tally {
     pub client_ots: u64,
     /// Correlated OTs in which the server is the sender.
     pub server_ots: u64,
+    /// Of [`Self::client_ots`], those for leaves of comparisons and for ANDs that stand alone:
+    /// [`crate::Engine::setup_with_leaves`].
+    pub client_leaf_ots: u64,
+    /// Of [`Self::server_ots`], the same.
+    pub server_leaf_ots: u64,
     client_spoke: bool,
 }
 
@@ -49,6 +54,8 @@ impl Tally {
             rounds: self.rounds - before.rounds,
             client_ots: self.client_ots - before.client_ots,
             server_ots: self.server_ots - before.server_ots,
+            client_leaf_ots: self.client_leaf_ots - before.client_leaf_ots,
+            server_leaf_ots: self.server_leaf_ots - before.server_leaf_ots,
             client_spoke: self.client_spoke,
         }
     }
@@ -63,8 +70,9 @@ impl Tally {
         if n == 0 {
             return;
         }
-        self.client_ots += n as u64;
-        self.server_ots += n as u64;
+        self.client_ots += m as u64;
+        self.server_ots += m as u64;
+        self.leaf_ots(n - m, n - m);
         self.up((2 * n + m).div_ceil(8));
         self.down((2 * n + m).div_ceil(8));
     }
@@ -78,8 +86,7 @@ impl Tally {
     fn carry_piece(&mut self, n: usize, bits: u32) {
         let d = Digits::new(bits);
         let [received, sent] = [n.div_ceil(2), n / 2]; // by the client
-        self.server_ots += (received * bits as usize) as u64;
-        self.client_ots += (sent * bits as usize) as u64;
+        self.leaf_ots(sent * bits as usize, received * bits as usize);
         let highs = std::iter::repeat_n((d.high_bits, 2), d.high_count);
         let digits = || std::iter::once((d.low_bits, 1)).chain(highs.clone());
         let answer = |(m, width): (u32, u32)| ((1 << m) - 1) * width;
@@ -90,12 +97,12 @@ impl Tally {
         self.combine(n, &d);
     }
 
-    /// The millionaires' protocol for n instances with an answer for each of `thresholds` in each OT of 2^m messages.
+    /// The millionaires' protocol for n instances with an answer for each of `thresholds` in each OT of 2^m messages, of
+    /// which 2^m - 1 travel.
     pub(crate) fn compare(&mut self, n: usize, thresholds: usize, d: &Digits) {
         let bits = d.low_bits as usize + d.high_bits as usize * d.high_count;
         let halves = [n.div_ceil(2), n / 2]; // client receives, client sends
-        self.server_ots += (halves[0] * bits) as u64;
-        self.client_ots += (halves[1] * bits) as u64;
+        self.leaf_ots(halves[1] * bits, halves[0] * bits);
         let digits = [(1, d.low_bits, 1u32), (d.high_count, d.high_bits, 2)];
         let digits = digits.iter().filter(|(count, ..)| *count > 0);
         for (count, m, _) in digits.clone() {
@@ -104,13 +111,21 @@ impl Tally {
         for (count, m, _) in digits.clone() {
             self.down(packed_len(halves[1] * count, *m));
         }
+        let answer = |m: u32, each: u32| ((1 << m) - 1) * each * thresholds as u32;
         for (count, m, each) in digits.clone() {
-            self.up(packed_len((halves[1] * count) << m, each * thresholds as u32));
+            self.up(packed_len(halves[1] * count, answer(*m, *each)));
         }
         for (count, m, each) in digits {
-            self.down(packed_len((halves[0] * count) << m, each * thresholds as u32));
+            self.down(packed_len(halves[0] * count, answer(*m, *each)));
         }
         self.combine(n * thresholds, d);
+    }
+
+    fn leaf_ots(&mut self, client_sends: usize, server_sends: usize) {
+        self.client_ots += client_sends as u64;
+        self.server_ots += server_sends as u64;
+        self.client_leaf_ots += client_sends as u64;
+        self.server_leaf_ots += server_sends as u64;
     }
 
     /// The tree over the digits of n instances.

@@ -17,20 +17,25 @@ fn run<A: Send, B: Send>(
     client: impl FnOnce(&mut Engine) -> A + Send,
     server: impl FnOnce(&mut Engine) -> B + Send,
 ) -> (A, B) {
-    run_with(&OtConfig::default(), declared, client, server)
+    run_with(&OtConfig::default(), None, declared, client, server)
 }
 
-/// As [`run`], with another extension.
+/// As [`run`], with another extension, and maybe one for the leaves of comparisons.
 pub(crate) fn run_with<A: Send, B: Send>(
     config: &OtConfig,
+    leaves: Option<&OtConfig>,
     declared: Tally,
     client: impl FnOnce(&mut Engine) -> A + Send,
     server: impl FnOnce(&mut Engine) -> B + Send,
 ) -> (A, B) {
     let (ch_client, ch_server) = Channel::memory_pair(Duration::from_secs(30));
     let start = |ch, side, seed| {
-        let mut e = Engine::setup(ch, side, &mut ChaCha20Rng::seed_from_u64(seed), config).unwrap();
-        e.reserve(declared.client_ots as usize, declared.server_ots as usize).unwrap();
+        let rng = &mut ChaCha20Rng::seed_from_u64(seed);
+        let mut e = match leaves {
+            Some(leaves) => Engine::setup_with_leaves(ch, side, rng, config, leaves).unwrap(),
+            None => Engine::setup(ch, side, rng, config).unwrap(),
+        };
+        e.expect_declared(&declared).unwrap();
         e.start_even().unwrap();
         let before = e.channel().meter().totals();
         (e, before)

@@ -71,6 +71,7 @@ fn extensions(c: &mut Criterion) {
     let cases = [
         ("iknp", (Extension::Iknp, 1 << 20)),
         ("softspoken", (Extension::SoftSpoken, 1 << 20)),
+        ("softspoken2", (Extension::SoftSpoken2, 1 << 20)),
         ("ferret-small", ferret(FerretParams::SMALL)),
         ("ferret-medium", ferret(FerretParams::MEDIUM)),
         ("ferret-large", ferret(FerretParams::LARGE)),

@@ -12,6 +12,8 @@ pub enum Extension {
     Kos,
     /// Roy, SoftSpokenOT (CRYPTO 2022) with fields of 2^8 elements; semi-honest. 15 bits up an OT.
     SoftSpoken,
+    /// The same with fields of 2^2 elements: 63 bits up an OT, half of [`Self::Iknp`]'s for as many pseudorandom bits.
+    SoftSpoken2,
     /// Ferret (CCS 2020) with these parameters; semi-honest. 0.2 to 1.4 bits down an OT, after a start
     /// that costs 2 bytes for each OT that an iteration consumes.
     Ferret(FerretParams),
@@ -26,7 +28,7 @@ impl Extension {
     #[must_use]
     pub const fn batch(&self) -> usize {
         match self {
-            Self::Iknp | Self::Kos | Self::SoftSpoken => 1 << 14,
+            Self::Iknp | Self::Kos | Self::SoftSpoken | Self::SoftSpoken2 => 1 << 14,
             Self::Ferret(params) | Self::FerretMalicious(params) => params.part(),
         }
     }

@@ -140,6 +140,7 @@ impl ReceiverEngine {
 fn variant(cfg: &OtConfig) -> Variant {
     let field_bits = match cfg.extension {
         Extension::Iknp | Extension::Kos => 1,
+        Extension::SoftSpoken2 => 2,
         Extension::SoftSpoken | Extension::Ferret(_) | Extension::FerretMalicious(_) => 8,
     };
     Variant { field_bits, malicious: cfg.extension.is_malicious() }

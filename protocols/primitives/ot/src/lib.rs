@@ -82,7 +82,7 @@ pub use config::{Extension, OtConfig};
 pub use error::{Error, Result};
 pub use ferret::FerretParams;
 pub use lane::setup_on_lane;
-pub use lookup::{PendingLookups, RequestedLookups};
+pub use lookup::{PendingLookups, RequestedLookups, Table};
 pub use many::{MAX_INDEX_BITS, PendingMany, RequestedMany};
 pub use receiver::OtReceiver;
 pub use sender::OtSender;

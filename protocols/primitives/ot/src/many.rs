@@ -207,7 +207,7 @@ pub(crate) fn check_length(messages: usize, bits: u32) -> Result<()> {
     Ok(())
 }
 
-/// Packs values of at most 32 bits: the format of `si_ring::pack`, without a vector of words.
+/// Packs values of at most 128 bits: the format of `si_ring::pack`, without a vector of words.
 pub(crate) struct Packer {
     out: Vec<u8>,
     bits: u32,
@@ -243,15 +243,25 @@ impl Packer {
         }
     }
 
+    /// Adds the lowest `width` (at most 128) bits of a word that has no others.
+    pub(crate) fn push_wide(&mut self, word: u128, width: u32) {
+        let (mut word, mut left) = (word, width);
+        while left > 32 {
+            self.push(word as u32 as u64, 32);
+            (word, left) = (word >> 32, left - 32);
+        }
+        self.push(word as u64, left);
+    }
+
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.out.extend_from_slice(&self.word.to_le_bytes()[..self.filled.div_ceil(8) as usize]);
         self.out
     }
 }
 
-/// Packed values of at most 32 bits, read where they lie.
+/// Packed values of at most 121 bits, read where they lie.
 pub(crate) struct Packed {
-    /// With eight bytes more, so that a window of eight can be read at each of them.
+    /// With sixteen bytes more, so that a window of as many can be read at each of them.
     bytes: Vec<u8>,
     bits: usize,
 }
@@ -263,13 +273,21 @@ impl Packed {
         if !used.is_multiple_of(8) && bytes.last().is_some_and(|last| last >> (used % 8) != 0) {
             return None;
         }
-        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(&[0; 16]);
         Some(Self { bytes, bits: bits as usize })
     }
 
     /// The value at a public index.
     pub(crate) fn value(&self, index: usize) -> u64 {
         self.window(index * self.bits) & ((1 << self.bits) - 1)
+    }
+
+    /// As [`Self::value`], of more than 57 bits.
+    pub(crate) fn wide_value(&self, index: usize) -> u128 {
+        let at = index * self.bits;
+        let mut window = [0; 16];
+        window.copy_from_slice(&self.bytes[at / 8..at / 8 + 16]);
+        u128::from_le_bytes(window) >> (at % 8) & ((1 << self.bits) - 1)
     }
 
     /// At least 57 bits from bit `at` on.

@@ -18,7 +18,7 @@ pub(super) struct CheatKernels {
     promised: Arc<Model>,
     next_model: Option<NextModel>,
     switch: Option<Arc<Switch>>,
-    mask: u64,
+    modulus: i128,
     cheat: Cheat,
     rng: ChaCha20Rng,
     /// Inferences of earlier batches.
@@ -46,13 +46,12 @@ impl CheatKernels {
         cheat: Cheat,
         seed: u64,
     ) -> Self {
-        let mask = u64::MAX >> (64 - opened.score_bits.clamp(1, 64));
         Self {
             honest: opened.kernels,
             promised,
             next_model: opened.next_model,
             switch,
-            mask,
+            modulus: i128::try_from(opened.modulus).unwrap_or(i128::MAX),
             cheat,
             rng: ChaCha20Rng::seed_from_u64(seed),
             before: 0,
@@ -113,7 +112,7 @@ impl CheatKernels {
             }
             let mut add = |class: usize, offset: i64| {
                 if let Some(word) = row.iter_mut().nth(class) {
-                    *word = word.wrapping_add(offset as u64) & self.mask;
+                    *word = (i128::from(*word) + i128::from(offset)).rem_euclid(self.modulus) as u64;
                 }
             };
             match &self.cheat {

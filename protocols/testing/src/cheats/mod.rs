@@ -70,8 +70,8 @@ pub type NextModel = Arc<Mutex<Option<Arc<Model>>>>;
 pub struct Opened {
     /// The honest kernels.
     pub kernels: Box<dyn Kernels>,
-    /// Width of the ring over which the scores are shared, 1 to 64.
-    pub score_bits: u32,
+    /// What shares of the scores are modulo: 2^l for a ring of l bits (at most 64), or a prime.
+    pub modulus: u128,
     /// Whether the server's share of a value is the value itself.
     pub in_the_clear: bool,
     /// How to give the kernels another model, if they take one.

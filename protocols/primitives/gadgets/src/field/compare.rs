@@ -1,10 +1,10 @@
 //! Comparison of shares modulo p: their wrap and the sign of what they share.
 
-use rand::Rng;
 use si_ring::Bits;
 
 use super::{Field, below};
-use crate::compare::{Digit, Digits, PIECE_WORDS, equal, less, split_roles};
+use crate::compare::{Digit, Digits, PIECE_WORDS, split_roles};
+use crate::engine::Leaves;
 use crate::{Engine, Result, Side};
 
 /// Bits of a digit, as in the paper (agreement).
@@ -29,26 +29,32 @@ impl Engine {
             let (p, h) = (field.p(), field.half());
             let wrap = as_sender.iter().map(|a| p - 1 - a).collect();
             let sign = as_sender.iter().map(|a| h - 1 + (p & (1 ^ below(*a, h)).wrapping_neg()) - a).collect();
-            let c = self.exceeds(as_receiver, &[wrap, sign], field.bits())?;
+            let [wrap, mut sign] = self.exceeds::<2, 4>(as_receiver, &[wrap, sign], field.bits())?;
             // Who receives adds nothing: 1{a0 >= h} is the sender's.
             let own =
                 |sends: bool, x: &[u64]| Bits::from_lsb(x.iter().map(|a| field.is_negative(*a) & u64::from(sends)));
             let (first, second) = piece.split_at(piece.len().div_ceil(2));
             let mut high = own(self.side() == Side::Server, first);
             high.extend(&own(self.side() == Side::Client, second));
-            signs.extend(&c[0].xor(&c[1]).xor(&high));
-            wraps.extend(&c[0]);
+            sign = sign.xor(&wrap).xor(&high);
+            signs.extend(&sign);
+            wraps.extend(&wrap);
         }
         Ok((wraps, signs))
     }
 
-    /// Boolean shares of 1{y > t} for each list of thresholds t: for the first half of the instances, rounded up, the
-    /// client has y and the server the thresholds, for the others the reverse. `words` are our y, `thresholds` are for
-    /// those of the peer; the results are over all instances, one for each list.
+    /// Boolean shares of 1{y > t} for each of K lists of thresholds t: for the first half of the instances, rounded up,
+    /// the client has y and the server the thresholds, for the others the reverse. `words` are our y, `thresholds` are for
+    /// those of the peer; the results are over all instances, one for each list. W is 2 K.
     ///
-    /// The millionaires' protocol of [`Engine::carry`], with several answers in each OT.
-    pub(super) fn exceeds(&mut self, words: &[u64], thresholds: &[Vec<u64>], bits: u32) -> Result<Vec<Bits>> {
-        let k = thresholds.len();
+    /// The millionaires' protocol of [`Engine::carry`], with the answers to all thresholds in each OT.
+    pub(super) fn exceeds<const K: usize, const W: usize>(
+        &mut self,
+        words: &[u64],
+        thresholds: &[Vec<u64>; K],
+        bits: u32,
+    ) -> Result<[Bits; K]> {
+        const { assert!(W == 2 * K, "two bits for each threshold") };
         let digits = Digits::of(bits, DIGIT_BITS);
         let (receive, send) = (words.len(), thresholds[0].len());
         let n = receive + send;
@@ -56,60 +62,98 @@ impl Engine {
             Side::Client => (send, receive),
             Side::Server => (receive, send),
         };
-        self.reserve(clients * bits as usize, servers * bits as usize)?;
+        self.reserve_leaves(clients * bits as usize, servers * bits as usize)?;
 
-        // (digit's width, digits, bits of an answer for each threshold)
-        let parts = [(digits.low_bits, 1, 1), (digits.high_bits, digits.high_count, 2)];
-        let parts = || parts.into_iter().enumerate().filter(|(_, (_, count, _))| *count > 0);
-        let cut = |at: usize, words: &[u64]| -> Vec<u8> {
-            if at == 0 { digits.low(words).collect() } else { digits.high(words).collect() }
+        let (sender, receiver) = Leaves::or(&mut self.leaves, &mut self.sender, &mut self.receiver);
+        let ch = &mut self.channel;
+        let (low, high, count) = (digits.low_bits, digits.high_bits, digits.high_count);
+        // All indices are sent and read before any answer, so that both directions share the round.
+        let low_pending = receiver.lookups_begin::<K, u128>(ch, low, digits.low(words).collect())?;
+        let high_pending = match count {
+            0 => None,
+            _ => Some(receiver.lookups_begin::<W, u128>(ch, high, digits.high(words).collect())?),
         };
-        let mut pending = Vec::new();
-        for (at, (m, ..)) in parts() {
-            pending.push(self.receiver.one_of_many_begin(&mut self.channel, m, &cut(at, words))?);
-        }
-        let mut requested = Vec::new();
-        for (_, (m, count, _)) in parts() {
-            requested.push(self.sender.one_of_many_read(&mut self.channel, m, send * count)?);
-        }
-        let mut shares = Vec::new();
-        for ((at, (m, count, each)), requested) in parts().zip(requested) {
-            let mut masks = vec![0; send * count];
-            self.rng.fill_bytes(&mut masks);
-            masks.iter_mut().for_each(|b| *b &= ((1u16 << (each * k as u32)) - 1) as u8);
-            let cuts: Vec<Vec<u8>> = thresholds.iter().map(|t| cut(at, t)).collect();
-            let mut messages = Vec::with_capacity(masks.len() << m);
-            for (i, mask) in masks.iter().enumerate() {
-                messages.extend((0..1u8 << m).map(|j| {
-                    cuts.iter().rev().fold(0, |all, c| {
-                        let answer = less(c[i], j) | (equal(c[i], j) << 1) & (each as u8 & 2);
-                        all << each | answer
-                    }) ^ mask
-                }));
+        let low_requested = sender.lookups_read(ch, low, send)?;
+        let high_requested = if count > 0 { Some(sender.lookups_read(ch, high, send * count)?) } else { None };
+        let cut = |t: usize| digits.low(&thresholds[t]).collect();
+        let low_sent = sender.lookups_answer(ch, low_requested, tables::<K, 1>(std::array::from_fn(cut), low))?;
+        let high_sent = match high_requested {
+            Some(requested) => {
+                let cut = |t: usize| digits.high(&thresholds[t]).collect();
+                Some(sender.lookups_answer::<W, _>(ch, requested, tables::<K, 2>(std::array::from_fn(cut), high))?)
             }
-            self.sender.one_of_many_answer(&mut self.channel, each * k as u32, requested, &messages)?;
-            shares.push(masks);
-        }
-        let mut received = Vec::new();
-        for ((_, (m, _, each)), pending) in parts().zip(pending) {
-            received.push(self.receiver.one_of_many_finish(&mut self.channel, m, each * k as u32, pending)?);
-        }
-
-        // Back to one bit vector for each digit: all instances of the first threshold, then of the next.
-        let side = self.side();
-        let join = |part: usize, d: usize, equal: u32| {
-            let (r, s) = (&received[part][d * receive..][..receive], &shares[part][d * send..][..send]);
-            let (first, second) = if side == Side::Client { (r, s) } else { (s, r) };
-            let each = part as u32 + 1;
-            let bit = |t: u32| first.iter().chain(second).map(move |b| u64::from(b >> (t * each + equal)));
-            Bits::from_lsb((0..k as u32).flat_map(bit))
+            None => None,
         };
-        let mut all = vec![Digit { less: join(0, 0, 0), equal: None }];
-        all.extend((0..digits.high_count).map(|d| Digit { less: join(1, d, 0), equal: Some(join(1, d, 1)) }));
+        let low_received = receiver.lookups_finish(ch, low_pending)?;
+        let high_received = high_pending.map(|pending| receiver.lookups_finish(ch, pending)).transpose()?;
+
+        // One bit vector for each digit: all instances of the first threshold, then of the next.
+        let side = self.side();
+        let join = |received: &[&Bits; K], sent: &[&Bits; K], d: usize| {
+            let mut all = Bits::default();
+            for (received, sent) in received.iter().zip(sent) {
+                let (received, sent) = (received.slice(d * receive, receive), sent.slice(d * send, send));
+                let (first, second) = if side == Side::Client { (received, sent) } else { (sent, received) };
+                all.extend(&first);
+                all.extend(&second);
+            }
+            all
+        };
+        let mut all = vec![Digit { less: join(&low_received.each_ref(), &low_sent.each_ref(), 0), equal: None }];
+        if let (Some(received), Some(sent)) = (&high_received, &high_sent) {
+            // Bits of less and equal stand in turns.
+            let turns = [0, 1].map(|which| [received, sent].map(|of| std::array::from_fn(|t| &of[2 * t + which])));
+            let [less, equal] = turns;
+            all.extend(
+                (0..count)
+                    .map(|d| Digit { less: join(&less[0], &less[1], d), equal: Some(join(&equal[0], &equal[1], d)) }),
+            );
+        }
         while all.len() > 1 {
             all = self.combine(all)?;
         }
         let less = all.swap_remove(0).less;
-        Ok((0..k).map(|t| less.slice(t * n, n)).collect())
+        Ok(std::array::from_fn(|t| less.slice(t * n, n)))
+    }
+}
+
+/// For each instance the table j -> (1{digit < j}, and if EACH is 2 1{digit = j}) for one digit of each threshold, without
+/// a branch: entries of K EACH bits.
+fn tables<const K: usize, const EACH: usize>(digits: [Vec<u8>; K], bits: u32) -> impl Iterator<Item = u128> {
+    let width = K * EACH;
+    let lowest = (0..1usize << bits).fold(0u128, |all, j| all | 1 << (j * width));
+    let all = u128::MAX >> (128 - (width << bits));
+    (0..digits[0].len()).map(move |i| {
+        digits.iter().rev().fold(0, |table, digits| {
+            let at = usize::from(digits[i]) * width;
+            let less = lowest & (u128::MAX << at << width);
+            let equal = if EACH == 2 { 2 << at } else { 0 };
+            table << EACH | less | equal
+        }) & all
+    })
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn tables_hold_the_answers_for_all_thresholds() {
+        for bits in 1..=4 {
+            let all: Vec<u8> = (0..1 << bits).collect();
+            let shifted: Vec<u8> = all.iter().map(|d| (d + 1) % (1 << bits)).collect();
+            let digits = [all.clone(), shifted, all.clone()];
+            let (one, two) = (tables::<3, 1>(digits.clone(), bits), tables::<3, 2>(digits.clone(), bits));
+            for (i, (one, two)) in one.zip(two).enumerate() {
+                for j in 0..1u8 << bits {
+                    for (t, digits) in digits.iter().enumerate() {
+                        let (less, equal) = (u128::from(digits[i] < j), u128::from(digits[i] == j));
+                        assert_eq!(one >> (3 * usize::from(j) + t) & 1, less);
+                        assert_eq!(two >> (6 * usize::from(j) + 2 * t) & 3, less | equal << 1);
+                    }
+                }
+                assert_eq!(one.checked_shr(3 << bits).unwrap_or(0) | two.checked_shr(6 << bits).unwrap_or(0), 0);
+            }
+        }
     }
 }

@@ -26,7 +26,8 @@ fn on_shares<T: Send>(
     let corners = [0, field.p() - 1, field.half(), field.half() - 1];
     x0.iter_mut().skip(1).step_by(2).zip(corners.iter().cycle()).for_each(|(x, c)| *x = *c);
     let x1: Vec<u64> = x.iter().zip(&x0).map(|(x, r)| field.sub(*x, *r)).collect();
-    run_with(&OtConfig::new(Extension::Iknp), declared, |e| op(e, &x0), |e| op(e, &x1))
+    let [ots, leaves] = [Extension::Iknp, Extension::SoftSpoken2].map(OtConfig::new);
+    run_with(&ots, Some(&leaves), declared, |e| op(e, &x0), |e| op(e, &x1))
 }
 
 fn sum(field: Field, shares: (Vec<u64>, Vec<u64>)) -> Vec<i64> {
@@ -158,23 +159,24 @@ fn words_that_are_no_elements_are_refused() {
     let declared = tally(|t| t.field_open_to_client(3, field));
     let open = |e: &mut Engine, x: &[u64]| e.field_open_to_client(x, field);
     let (client, server) =
-        run_with(&OtConfig::default(), declared, |e| open(e, &[1, 2, 3]), |e| open(e, &[0, field.p(), 0]));
+        run_with(&OtConfig::default(), None, declared, |e| open(e, &[1, 2, 3]), |e| open(e, &[0, field.p(), 0]));
     assert!(client.unwrap_err().to_string().contains("not reduced"));
     assert_eq!(server.unwrap(), None);
 }
 
 #[test]
 fn costs_are_near_those_of_cryptflow2() {
-    // Bytes an element at 37 bits, OT extension by IKNP included: the authors' code sends 971 and 1451 (measured). The
-    // rest is leaves of 508 bits instead of 256.
+    // Bytes an element at 37 bits, OT extension by IKNP and for leaves SoftSpokenOT (k = 2) included: the authors' code
+    // sends 971 and 1451 (measured).
     let (n, field) = (1u32 << 16, Field::new(PRIMES[0]).unwrap());
     let each = |t: Tally| {
-        let ots = (t.client_ots + t.server_ots) as f64 * 127.0 / 8.0;
+        let (all, leaves) = (t.client_ots + t.server_ots, t.client_leaf_ots + t.server_leaf_ots);
+        let ots = ((all - leaves) * 127 + leaves * 63) as f64 / 8.0;
         ((t.up_bytes + t.down_bytes) as f64 + ots) / f64::from(n)
     };
     let n = n as usize;
     let relu = each(tally(|t| t.field_relu(n, field)));
     let truncation = each(tally(|t| t.field_truncate(n, field, 12, Known::Nothing)));
-    assert!((971.0..1.35 * 971.0).contains(&relu), "{relu}");
-    assert!((1451.0..1.35 * 1451.0).contains(&truncation), "{truncation}");
+    assert!((0.85 * 971.0..971.0).contains(&relu), "{relu}");
+    assert!((0.85 * 1451.0..1451.0).contains(&truncation), "{truncation}");
 }

@@ -18,11 +18,15 @@ use super::Field;
 use crate::compare::{PIECE_WORDS, split_roles};
 use crate::{Engine, Error, Known, Result};
 
+/// Quotients that t may reach.
+const ANY: [i64; 3] = [-1, 0, 1];
+const NOT_NEGATIVE: [i64; 2] = [0, 1];
+
 /// How t is compared: bits of the ring of its shares, and the thresholds.
 pub(super) fn small_ring(drop: u32, known: Known) -> (u32, &'static [i64]) {
     match known {
-        Known::Nothing => (drop + 3, &[-1, 0, 1]),
-        Known::NonNegative => (drop + 2, &[0, 1]),
+        Known::Nothing => (drop + 3, &ANY),
+        Known::NonNegative => (drop + 2, &NOT_NEGATIVE),
     }
 }
 
@@ -77,7 +81,10 @@ impl Engine {
             .zip(&excess_small)
             .map(|(a, e)| (a & ((1 << drop) - 1)).wrapping_sub(e.wrapping_mul(remainder)) & mask)
             .collect();
-        let reached = self.reached(&t, drop, small, thresholds)?;
+        let reached = match known {
+            Known::Nothing => self.reached::<3, 6>(&t, drop, small, ANY)?,
+            Known::NonNegative => self.reached::<2, 4>(&t, drop, small, NOT_NEGATIVE)?,
+        };
         let (counts, _) = self.field_arithmetic(&reached, field, 0)?;
         // Below the first threshold t / d is one less than it.
         let base = field.from_signed((thresholds[0] - 1) * self.side().is_client() as i64);
@@ -89,15 +96,20 @@ impl Engine {
     }
 
     /// Boolean shares of 1{t >= c 2^drop} for each threshold c, one after the other: t is shared modulo 2^small, and its
-    /// difference to a threshold fits there as a signed number.
-    fn reached(&mut self, t: &[u64], drop: u32, small: u32, thresholds: &[i64]) -> Result<Bits> {
+    /// difference to a threshold fits there as a signed number. W is 2 K, as for [`Engine::exceeds`].
+    fn reached<const K: usize, const W: usize>(
+        &mut self,
+        t: &[u64],
+        drop: u32,
+        small: u32,
+        thresholds: [i64; K],
+    ) -> Result<Bits> {
         let (compared, low) = (small - 1, (1u64 << (small - 1)) - 1);
         let less = |a: u64, c: i64| a.wrapping_sub((c << drop) as u64);
         let (as_receiver, as_sender) = split_roles(t, self.side());
         let words: Vec<u64> = as_receiver.iter().map(|a| a & low).collect();
-        let lists: Vec<Vec<u64>> =
-            thresholds.iter().map(|c| as_sender.iter().map(|a| !less(*a, *c) & low).collect()).collect();
-        let carries = self.exceeds(&words, &lists, compared)?;
+        let lists = thresholds.map(|c| as_sender.iter().map(|a| !less(*a, c) & low).collect());
+        let carries = self.exceeds::<K, W>(&words, &lists, compared)?;
         let (first, second) = t.split_at(t.len().div_ceil(2));
         let client = self.side() == crate::Side::Client;
         let mut all = Bits::default();

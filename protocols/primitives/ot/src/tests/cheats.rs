@@ -252,10 +252,10 @@ fn padding_and_lengths_of_requests_and_answers_are_checked() {
                 changes,
                 |s, ch| {
                     let requested = s.lookups_read(ch, m, 5)?;
-                    s.lookups_answer::<1>(ch, requested, [1; 5].into_iter())
+                    s.lookups_answer::<1, u32>(ch, requested, [1; 5].into_iter())
                 },
                 |r, ch| {
-                    let pending = r.lookups_begin::<1>(ch, m, vec![1; 5])?;
+                    let pending = r.lookups_begin::<1, u32>(ch, m, vec![1; 5])?;
                     r.lookups_finish(ch, pending)
                 },
             )

@@ -36,6 +36,7 @@ fn configs() -> Vec<OtConfig> {
         Extension::Iknp,
         Extension::Kos,
         Extension::SoftSpoken,
+        Extension::SoftSpoken2,
         Extension::Ferret(small),
         Extension::FerretMalicious(small),
     ];

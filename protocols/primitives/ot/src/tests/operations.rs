@@ -4,7 +4,7 @@ use si_ring::Ring;
 use si_wire::Phase;
 
 use super::*;
-use crate::{Error, METER_LABEL, setup_on_lane};
+use crate::{Error, METER_LABEL, Table, setup_on_lane};
 
 const SIZES: [usize; 7] = [0, 1, 127, 128, 129, 1000, 20_000];
 
@@ -278,19 +278,21 @@ fn requests_above_the_limit_are_errors_before_anything_is_sent() {
     }
 }
 
-fn lookups_of<const W: usize>(config: OtConfig, m: u32, n: usize) {
+fn lookups_of<const W: usize, T: Table + Send + Sync>(config: OtConfig, m: u32, n: usize, of: fn(u128) -> T) {
     let entries = 1usize << m;
     let width = entries * W;
-    let tables: Vec<u32> = words(u64::from(m), n).iter().map(|t| (t & ((1 << width) - 1)) as u32).collect();
+    let all = words(u64::from(m), 2 * n);
+    let wide = all.chunks_exact(2).map(|t| (u128::from(t[0]) << 64 | u128::from(t[1])) & ((1 << width) - 1));
+    let tables: Vec<u128> = wide.collect();
     let indices: Vec<u8> = words(9, n).iter().map(|x| (x % entries as u64) as u8).collect();
     let (sent, received) = run(
         config,
         |s, ch| {
             let requested = s.lookups_read(ch, m, n).unwrap();
-            s.lookups_answer::<W>(ch, requested, tables.iter().copied()).unwrap()
+            s.lookups_answer::<W, T>(ch, requested, tables.iter().map(|t| of(*t))).unwrap()
         },
         |r, ch| {
-            let pending = r.lookups_begin::<W>(ch, m, indices.clone()).unwrap();
+            let pending = r.lookups_begin::<W, T>(ch, m, indices.clone()).unwrap();
             r.lookups_finish(ch, pending).unwrap()
         },
     );
@@ -309,10 +311,12 @@ fn lookups_share_entries_of_tables() {
     for config in configs() {
         for n in [0, 1, 63, 64, 65, 1000] {
             for m in 1..=4 {
-                lookups_of::<1>(config, m, n);
-                lookups_of::<2>(config, m, n);
+                lookups_of::<1, _>(config, m, n, |t| t as u32);
+                lookups_of::<2, _>(config, m, n, |t| t as u32);
+                lookups_of::<3, u128>(config, m, n, |t| t);
+                lookups_of::<6, u128>(config, m, n, |t| t);
             }
-            lookups_of::<1>(config, 5, n);
+            lookups_of::<1, _>(config, 5, n, |t| t as u32);
         }
     }
 }

@@ -41,6 +41,7 @@ fn digests_of_the_wire() {
         (Extension::Iknp, "50ba13fd0f82d204", "bf15d82ec8ff5716"),
         (Extension::Kos, "b730545196b0cc89", "b80caac0eaaacc4c"),
         (Extension::SoftSpoken, "d61b89cd58cccf2b", "de1f5e3fdde95e44"),
+        (Extension::SoftSpoken2, "b07954e5308b71e3", "f9977bb8e7ae3d21"),
         (Extension::Ferret(small), "4caad65f24b962c8", "72bdddfdc66d7aea"),
         (Extension::FerretMalicious(small), "839c0f1b677ceed8", "194d513b3c207c76"),
     ];
