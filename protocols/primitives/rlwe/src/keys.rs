@@ -45,24 +45,30 @@ impl std::fmt::Debug for PublicKey {
 ///
 /// `rng` must be cryptographically secure; everything secret comes from 32 bytes of it at a time.
 pub fn generate_keys(params: &Params, rng: &mut impl CryptoRng) -> (SecretKey, PublicKey) {
+    let (secret, mut prg, seed) = generate_secret(params, rng);
+    let p1 = expand(params, &seed);
+    let mut small = Zeroizing::new(vec![0; params.n()]);
+    prg.errors(params.kernel(), &mut small);
+    let mut e = Poly::<Coeff>::zero(params);
+    e.set_small(params, &small);
+    let mut sum = Secret(e.into_values(params));
+    sum.0.mul_accumulate(params, &p1, secret.s());
+    let p0 = sum.0.negated(params);
+    let public = PublicKey { params: params.clone(), id: secret.id, seed, p0, p1 };
+    (secret, public)
+}
+
+/// The secret half of what [`generate_keys`] makes of the same randomness; the generator of the public half's errors and its seed.
+pub(crate) fn generate_secret(params: &Params, rng: &mut impl CryptoRng) -> (SecretKey, Prg, Seed) {
     let mut prg = Prg::from_rng(rng);
     let mut small = Zeroizing::new(vec![0; params.n()]);
     prg.ternary(&mut small);
     let mut s = Poly::<Coeff>::zero(params);
     s.set_small(params, &small);
     let s = Secret(s.into_values(params));
-
     let mut seed = [0; 32];
     rng.fill_bytes(&mut seed);
-    let p1 = expand(params, &seed);
-    prg.errors(params.kernel(), &mut small);
-    let mut e = Poly::<Coeff>::zero(params);
-    e.set_small(params, &small);
-    let mut sum = Secret(e.into_values(params));
-    sum.0.mul_accumulate(params, &p1, &s.0);
-    let p0 = sum.0.negated(params);
-    let id = key_id(&seed);
-    (SecretKey { params: params.clone(), s, id }, PublicKey { params: params.clone(), seed, id, p0, p1 })
+    (SecretKey { params: params.clone(), s, id: key_id(&seed) }, prg, seed)
 }
 
 fn expand(params: &Params, seed: &Seed) -> Poly<Values> {

@@ -142,3 +142,37 @@ fn add_flooding<'a>(params: &Params, secrets: &mut Prg, rows: impl Iterator<Item
         vector::add_flooding(params.kernel(), m, row, &low, &product, limb.flood_offset);
     }
 }
+
+/// Bits of a number that are drawn and reduced together: below every prime.
+const PIECE: u32 = 48;
+
+/// Adds uniform numbers of [-2^flood_bits, 2^flood_bits) to rows of residues, one row for each prime; any number of bits.
+pub(crate) fn add_wide_flooding<'a>(
+    params: &Params,
+    flood_bits: u32,
+    secrets: &mut Prg,
+    rows: impl Iterator<Item = &'a mut [u64]>,
+) {
+    let (kernel, n, bits) = (params.kernel(), params.n(), flood_bits + 1);
+    let pieces: Vec<_> = (0..bits)
+        .step_by(PIECE as usize)
+        .map(|at| {
+            let mut piece = Zeroizing::new(vec![0; n]);
+            secrets.fill(&mut piece);
+            piece.iter_mut().for_each(|x| *x >>= 64 - PIECE.min(bits - at));
+            piece
+        })
+        .collect();
+    let mut product = Zeroizing::new(vec![0; n]);
+    for (limb, row) in params.limbs().iter().zip(rows) {
+        let m = limb.modulus;
+        let mut scale = 1;
+        for piece in &pieces {
+            vector::mul_const(kernel, m, piece, m.constant(scale), &mut product);
+            vector::add(kernel, m, row, &product);
+            scale = m.mul(scale, 1 << PIECE);
+        }
+        let offset = m.pow(2, (bits - 1).into());
+        row.iter_mut().for_each(|x| *x = m.sub(*x, offset));
+    }
+}

@@ -43,7 +43,7 @@
 //! keys are RLWE samples modulo q P of 200 bits (218 are allowed) under circular security, as in every scheme with rotations.
 
 mod client;
-mod encode;
+pub(crate) mod encode;
 mod galois;
 mod keys;
 mod layout;

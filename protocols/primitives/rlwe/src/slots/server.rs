@@ -10,11 +10,11 @@ use crate::keys::PublicKey;
 use crate::mac::{self, Ciphertexts, Sum, TOGETHER, Weights};
 use crate::poly::{self, Poly};
 use crate::prg::Prg;
-use crate::seal::rerandomise;
+use crate::seal::{add_wide_flooding, rerandomise};
 use crate::slots::galois::Rotation;
 use crate::slots::keys::{RotationKeys, SwitchKey};
 use crate::slots::mac::Constants;
-use crate::slots::params::{N, SlotParams};
+use crate::slots::params::N;
 use crate::slots::plan::SlotPlan;
 use crate::slots::switch::{self, Scratch};
 use crate::slots::weights::{Encoding, SlotWeights};
@@ -362,7 +362,7 @@ impl SlotPlan {
         masks.iter_mut().for_each(|mask| *mask = scheme.plain().neg(*mask));
         self.params.encoder().coefficients(&masks, &mut coefficients);
         poly::add_encoded(scheme, &coefficients, b.rows_mut(scheme));
-        add_flooding(&self.params, &mut work.secrets, b.rows_mut(scheme));
+        add_wide_flooding(scheme, self.params.flood_bits(), &mut work.secrets, b.rows_mut(scheme));
         encrypt::switch(scheme, b.rows(scheme), format.b_bits).put(scheme.kernel(), format.b_bits, &mut work.answer);
     }
 }
@@ -373,33 +373,4 @@ fn take(sum: &mut Sum) -> Sum {
 
 fn clone(sum: &Sum) -> Sum {
     Sum { a: sum.a.clone(), b: sum.b.clone() }
-}
-
-/// Bits of a number that are drawn and reduced together: below every prime.
-const PIECE: u32 = 48;
-
-/// Adds uniform numbers of [-2^flood_bits, 2^flood_bits) to rows of residues, one row for each prime.
-fn add_flooding<'a>(params: &SlotParams, secrets: &mut Prg, rows: impl Iterator<Item = &'a mut [u64]>) {
-    let (kernel, bits) = (params.scheme().kernel(), params.flood_bits() + 1);
-    let pieces: Vec<_> = (0..bits)
-        .step_by(PIECE as usize)
-        .map(|at| {
-            let mut piece = Zeroizing::new(vec![0; N]);
-            secrets.fill(&mut piece);
-            piece.iter_mut().for_each(|x| *x >>= 64 - PIECE.min(bits - at));
-            piece
-        })
-        .collect();
-    let mut product = Zeroizing::new(vec![0; N]);
-    for (limb, row) in params.scheme().limbs().iter().zip(rows) {
-        let m = limb.modulus;
-        let mut scale = 1;
-        for piece in &pieces {
-            vector::mul_const(kernel, m, piece, m.constant(scale), &mut product);
-            vector::add(kernel, m, row, &product);
-            scale = m.mul(scale, 1 << PIECE);
-        }
-        let offset = m.pow(2, (bits - 1).into());
-        row.iter_mut().for_each(|x| *x = m.sub(*x, offset));
-    }
 }
