@@ -27,6 +27,19 @@ impl Interval {
         Self { lo: self.lo.saturating_add(other.lo), hi: self.hi.saturating_add(other.hi) }
     }
 
+    /// Of products of a number of each.
+    fn product(self, other: Self) -> Self {
+        let corners = [self.lo, self.hi].map(|a| [other.lo, other.hi].map(|b| a.saturating_mul(b)));
+        let corners = corners.as_flattened();
+        Self { lo: corners.iter().copied().min().unwrap_or(0), hi: corners.iter().copied().max().unwrap_or(0) }
+    }
+
+    fn square(self) -> Self {
+        let all = self.product(self);
+        let crosses = self.lo <= 0 && self.hi >= 0;
+        Self { lo: if crosses { 0 } else { all.lo }, hi: all.hi }
+    }
+
     fn times(self, factor: i128) -> Self {
         let (a, b) = (self.lo.saturating_mul(factor), self.hi.saturating_mul(factor));
         Self { lo: a.min(b), hi: a.max(b) }
@@ -45,6 +58,14 @@ enum Of {
 /// Intervals of every node's channels for an input whose channels all lie in `input`.
 fn propagate(model: &Model, input: Interval, of: Of) -> Vec<Vec<Interval>> {
     let graph = model.graph();
+    // An error of a square depends on the value: on any that a query in range can bring about.
+    let squares = of == Of::Errors && graph.nodes().iter().any(|node| node.op == Op::Square);
+    let values = if squares {
+        let most = 1i128 << (graph.signed_bits(0) - 1);
+        propagate(model, Interval { lo: -most, hi: most }, Of::Values)
+    } else {
+        Vec::new()
+    };
     let mut all = vec![vec![input; graph.input_shape()[0]]];
     for (index, node) in graph.nodes().iter().enumerate() {
         let x = &all[node.inputs[0]];
@@ -59,6 +80,14 @@ fn propagate(model: &Model, input: Interval, of: Of) -> Vec<Vec<Interval>> {
                 Of::Values => x.iter().map(|i| i.map(|v| v.max(0))).collect(),
                 // relu(v + e) - relu(v) lies between 0 and e.
                 Of::Errors => x.iter().map(|i| i.or_zero()).collect(),
+            },
+            Op::Square => match of {
+                Of::Values => x.iter().map(|i| i.square()).collect(),
+                Of::Errors => {
+                    // (v + e)^2 - v^2 = e (2 v + e).
+                    let v = &values[node.inputs[0] - 1];
+                    x.iter().zip(v).map(|(e, v)| e.product(v.times(2).plus(*e))).collect()
+                }
             },
             // The maximum of numbers that all moved by lo to hi has moved by lo to hi; padding never wins.
             Op::MaxPool { .. } => x.clone(),

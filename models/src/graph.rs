@@ -118,6 +118,8 @@ pub enum Op {
     },
     /// max(x, 0).
     Relu,
+    /// x times itself. Double scale.
+    Square,
     /// Greatest value of each window; padding never wins.
     MaxPool {
         /// Kernel, stride, padding.
@@ -145,6 +147,7 @@ impl Op {
             Self::Fc { .. } => "fc",
             Self::Rescale { .. } => "rescale",
             Self::Relu => "relu",
+            Self::Square => "square",
             Self::MaxPool { .. } => "maxpool",
             Self::AvgPool { .. } => "avgpool",
             Self::Add => "add",
@@ -321,6 +324,15 @@ impl GraphBuilder {
         self.push(name, Op::Relu, vec![x])
     }
 
+    /// Square and its rescale.
+    ///
+    /// # Errors
+    /// If `x` is no value yet.
+    pub fn square(&mut self, name: &str, x: ValueId) -> Result<ValueId> {
+        let y = self.push(name, Op::Square, vec![x])?;
+        self.rescale(name, y)
+    }
+
     /// Max-pool.
     ///
     /// # Errors
@@ -382,7 +394,7 @@ impl GraphBuilder {
         let in_bits = inputs.iter().map(|v| self.graph.signed_bits(*v)).max().unwrap_or(0);
         let signed_bits = match op {
             // The guard bit lets truncation find the wrap of the shares from their top bits alone.
-            Op::Conv { .. } | Op::Fc { .. } | Op::AvgPool { .. } => format.ring_bits - 1,
+            Op::Conv { .. } | Op::Fc { .. } | Op::AvgPool { .. } | Op::Square => format.ring_bits - 1,
             Op::Rescale { bits } => in_bits.saturating_sub(bits).max(1),
             // A sum of activations is held to the bits of an activation, as those of a convolution are to the ring.
             Op::Add => (in_bits + 1).min(format.activation_bits()).max(in_bits),
@@ -436,7 +448,7 @@ pub(crate) fn output_shape(op: &Op, from: &[Shape]) -> std::result::Result<Shape
             Ok([from.iter().map(|s| s[0]).sum(), x[1], x[2]])
         }
         Op::Flatten => Ok([x.iter().product(), 1, 1]),
-        Op::Relu | Op::Rescale { .. } => Ok(x),
+        Op::Relu | Op::Square | Op::Rescale { .. } => Ok(x),
     }
 }
 

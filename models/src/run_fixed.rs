@@ -213,6 +213,10 @@ impl<'a> Executor<'a> {
                 x.iter_mut().for_each(|v| *v = (*v).max(0));
                 x
             }
+            Op::Square => {
+                let squares = operands.x.iter().map(|v| i128::from(*v).checked_mul(i128::from(*v)));
+                self.narrowed(index, squares.collect())?
+            }
             Op::MaxPool { window } => operators::pool(slide(*window), &operands.x, i64::max),
             Op::AvgPool { window } => {
                 let factor = i128::from(graph.format().reciprocal(window.kernel[0] * window.kernel[1]));

@@ -35,6 +35,7 @@ fn node(model: &Model, index: usize, operands: Operands<'_, f32>) -> Result<Vec<
             x.iter_mut().for_each(|v| *v = v.max(0.0));
             x
         }
+        Op::Square => operands.x.iter().map(|v| v * v).collect(),
         Op::MaxPool { window } => operators::pool(slide(*window), &operands.x, f32::max),
         Op::AvgPool { window } => {
             let area = (window.kernel[0] * window.kernel[1]) as f32;

@@ -71,6 +71,7 @@ impl Sketch {
                 }
                 (Op::Fc { out_features }, [x]) => g.fc(name, *x, *out_features)?,
                 (Op::Relu, [x]) => g.relu(name, *x)?,
+                (Op::Square, [x]) => g.square(name, *x)?,
                 (Op::MaxPool { window }, [x]) => g.max_pool(name, *x, *window)?,
                 (Op::AvgPool { window }, [x]) => g.avg_pool(name, *x, *window)?,
                 (Op::Add, [a, b]) => g.add(name, *a, *b)?,

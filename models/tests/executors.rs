@@ -193,9 +193,33 @@ fn the_worst_case_holds_and_is_reached() {
     assert!(worst_case_ranges(&m, -(1 << 15), (1 << 15) - 1).iter().all(|r| r.needed_bits <= r.signed_bits));
 }
 
+/// Two squares after fully connected layers of two features.
+fn squares() -> Model {
+    let mut g = GraphBuilder::new("squares", [2, 1, 1], COARSE).unwrap();
+    let x = g.fc("fc1", 0, 2).unwrap();
+    let x = g.square("square1", x).unwrap();
+    let x = g.fc("fc2", x, 1).unwrap();
+    g.square("square2", x).unwrap();
+    model(g.build().unwrap(), weights([("fc1", &[0.5, 1.0, -0.25, 0.5], &[0.0, 0.5]), ("fc2", &[0.5, -0.5], &[0.0])]))
+}
+
+#[test]
+fn squares_by_hand() {
+    let m = squares();
+    let x = Array4::from_shape_vec((1, 2, 1, 1), vec![24, -40]).unwrap();
+    // fc1: 24 * 8 - 40 * 16 = -448 and 24 * -4 - 40 * 8 + 128 = -288; sixteenths -28 and -18; squares 784 and 324, 49 and 20.
+    // fc2: 49 * 8 - 20 * 8 = 232, 14; 196, 12.
+    assert_eq!(run_fixed(&m, &x).unwrap(), arr2(&[[12]]));
+    let float = run_float(&m, &x.mapv(|v| v as f32 / 16.0)).unwrap();
+    // -1.75 and -1.125 squared: 3.0625 and 1.265625; half their difference squared.
+    assert!((float[[0, 0]] - 0.807_162).abs() < 1e-5, "{float}");
+    let worst = worst_case_ranges(&m, -16, 16);
+    assert_eq!((worst[2].min, worst[2].max), (0, 576), "fc1 lies in -24 to 24");
+}
+
 #[test]
 fn no_rounding_goes_beyond_the_error_bound() {
-    for m in [branches(), (*zoo::model("tiny").unwrap()).clone()] {
+    for m in [branches(), squares(), (*zoo::model("tiny").unwrap()).clone()] {
         let bound = score_error_bound(&m);
         assert!(0 < score_tolerance(&m) && score_tolerance(&m) <= bound);
         let [c, h, w] = m.graph().input_shape();

@@ -1,4 +1,4 @@
-//! Trains the networks `mnist-cnn4` and `mnist-cnn4-low` of the zoo on the 8,000 digits of `mnist-train`.
+//! Trains the networks `mnist-cnn4`, `mnist-cnn4-low` and `mnist-dnn4-square` of the zoo on the 8,000 digits of `mnist-train`.
 //!
 //! `make fetch`, then `cargo run --release -p si-datasets --example train_mnist [-- --check] [NAME...]`. Writes
 //! `models/embedded/NAME.safetensors` and prints the hash that `models/zoo.toml` pins; with `--check` writes nothing and
@@ -19,6 +19,7 @@ use si_datasets::{Dataset, load, permutation};
 use si_models::{Graph, Model, Weights, label, run_float, sha256_hex, zoo};
 
 mod network;
+mod squares;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -30,17 +31,50 @@ struct Recipe {
     /// Times that each is seen, shifted anew each time.
     epochs: usize,
     seed: u64,
+    /// Greatest learning rate; it rises over the first tenth of the steps and falls to 0 along a cosine.
+    rate: f32,
+    network: Network,
 }
 
-const RECIPES: [Recipe; 2] = [
-    Recipe { name: "mnist-cnn4", digits: 8000, epochs: 25, seed: 1 },
-    Recipe { name: "mnist-cnn4-low", digits: 400, epochs: 5, seed: 2 },
+/// Forward and backward pass.
+enum Network {
+    Convolutions,
+    Squares,
+}
+
+impl Network {
+    fn start(&self, graph: &Graph, seed: u64) -> Vec<f32> {
+        match self {
+            Self::Convolutions => network::start(graph, seed),
+            Self::Squares => squares::start(graph, seed),
+        }
+    }
+
+    fn add_gradient(&self, params: &[f32], image: &[f32], label: usize, sum: &mut [f32]) {
+        match self {
+            Self::Convolutions => network::add_gradient(params, image, label, sum),
+            Self::Squares => squares::add_gradient(params, image, label, sum),
+        }
+    }
+
+    fn to_weights(&self, params: &[f32]) -> Weights {
+        match self {
+            Self::Convolutions => network::to_weights(params),
+            Self::Squares => squares::to_weights(params),
+        }
+    }
+}
+
+const RECIPES: [Recipe; 3] = [
+    Recipe { name: "mnist-cnn4", digits: 8000, epochs: 25, seed: 1, rate: RATE, network: Network::Convolutions },
+    Recipe { name: "mnist-cnn4-low", digits: 400, epochs: 5, seed: 2, rate: RATE, network: Network::Convolutions },
+    Recipe { name: "mnist-dnn4-square", digits: 8000, epochs: 60, seed: 3, rate: 1e-3, network: Network::Squares },
 ];
 
 /// Images between two steps, and the fixed number of them that one thread sums up.
 const BATCH: usize = 32;
 const SHARE: usize = 8;
-/// Greatest learning rate; it rises over the first tenth of the steps and falls to 0 along a cosine.
+/// Greatest learning rate of the convolutional network.
 const RATE: f32 = 2e-3;
 /// Greatest shift of a digit in either direction, in pixels.
 const SHIFT: u32 = 2;
@@ -80,7 +114,7 @@ fn shifted(image: ArrayView3<'_, f32>, rng: &mut ChaCha20Rng) -> Vec<f32> {
 }
 
 fn train(graph: &Graph, recipe: &Recipe, digits: &Dataset) -> Weights {
-    let mut params = network::start(graph, recipe.seed);
+    let mut params = recipe.network.start(graph, recipe.seed);
     let mut adam = Adam { mean: vec![0.0; params.len()], square: vec![0.0; params.len()], steps: 0 };
     let mut rng = ChaCha20Rng::seed_from_u64(recipe.seed);
     let steps = (recipe.epochs * digits.len().div_ceil(BATCH)) as f32;
@@ -94,7 +128,9 @@ fn train(graph: &Graph, recipe: &Recipe, digits: &Dataset) -> Weights {
                 .par_chunks(SHARE)
                 .map(|share| {
                     let mut sum = vec![0.0; params.len()];
-                    share.iter().for_each(|(image, label)| network::add_gradient(&params, image, *label, &mut sum));
+                    share
+                        .iter()
+                        .for_each(|(image, label)| recipe.network.add_gradient(&params, image, *label, &mut sum));
                     sum
                 })
                 .collect();
@@ -102,13 +138,13 @@ fn train(graph: &Graph, recipe: &Recipe, digits: &Dataset) -> Weights {
             let gradient: Vec<f32> =
                 (0..params.len()).map(|i| shares.iter().map(|share| share[i]).sum::<f32>() * scale).collect();
             let done = adam.steps as f32 / steps;
-            let rate = RATE * (done * 10.0).min(0.5 + 0.5 * (std::f32::consts::PI * done).cos());
+            let rate = recipe.rate * (done * 10.0).min(0.5 + 0.5 * (std::f32::consts::PI * done).cos());
             adam.step(&mut params, &gradient, rate);
         }
         eprint!("\r{}: epoch {} of {}", recipe.name, epoch + 1, recipe.epochs);
     }
     eprintln!();
-    network::to_weights(&params)
+    recipe.network.to_weights(&params)
 }
 
 /// Share of the digits that the reference executor labels right.

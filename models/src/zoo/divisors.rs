@@ -23,6 +23,9 @@ impl Divisors {
         if self == (Self { input: 1.0, values: 1.0 }) {
             return Ok(());
         }
+        if let Some(layer) = sketch.layers.iter().find(|l| l.op == Op::Square) {
+            return Err(format!("a divisor, but '{}' is a square, which is not homogeneous", layer.name));
+        }
         let last = sketch.layers.iter().rposition(|l| l.op.has_weights());
         for (i, layer) in sketch.layers.iter().enumerate() {
             let reads_query = layer.inputs.contains(&0);

@@ -14,9 +14,10 @@ use crate::widen::widen;
 use crate::{Error, Graph, Layer, Result, Weights, onnx, pickle, sha256_mismatch};
 
 /// Weights that are part of the program.
-const EMBEDDED: [(&str, &[u8]); 2] = [
+const EMBEDDED: [(&str, &[u8]); 3] = [
     ("embedded/mnist-cnn4.safetensors", include_bytes!("../../embedded/mnist-cnn4.safetensors")),
     ("embedded/mnist-cnn4-low.safetensors", include_bytes!("../../embedded/mnist-cnn4-low.safetensors")),
+    ("embedded/mnist-dnn4-square.safetensors", include_bytes!("../../embedded/mnist-dnn4-square.safetensors")),
 ];
 
 /// Environment variable that names another folder of fetched files than `models/files`.

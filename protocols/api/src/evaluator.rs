@@ -46,6 +46,7 @@ impl<K: Kernels> Evaluator<K> {
                 Op::Conv { .. } | Op::Fc { .. } => self.kernels.linear(&graph, i, x)?,
                 Op::Rescale { .. } => self.kernels.rescale(&graph, i, x)?,
                 Op::Relu => self.kernels.relu(&graph, i, x)?,
+                Op::Square => self.kernels.square(&graph, i, x)?,
                 Op::MaxPool { .. } => self.kernels.max_pool(&graph, i, x)?,
                 Op::AvgPool { .. } => self.kernels.avg_pool(&graph, i, x)?,
                 Op::Add => self.kernels.add(&graph, i, x, value(1)?)?,

@@ -69,6 +69,15 @@ pub trait Kernels: Send {
     /// If the peer fails.
     fn relu(&mut self, graph: &Graph, index: usize, x: &Share) -> Result<Share>;
 
+    /// x times itself; double scale.
+    ///
+    /// # Errors
+    /// If the peer fails; [`Error::Unsupported`] unless implemented.
+    fn square(&mut self, graph: &Graph, index: usize, _x: &Share) -> Result<Share> {
+        let what = format!("the square '{}'", graph.nodes()[index].name);
+        Err(Error::Unsupported { protocol: "a protocol without products of shares".to_owned(), what })
+    }
+
     /// Greatest value of each window.
     ///
     /// # Errors

@@ -42,6 +42,10 @@ pub(crate) fn online(graph: &Graph, widths: &Widths, n: usize, options: Options)
                 Truncation::Faithful => all.truncate_reduce(count(value), ring, *bits),
             },
             Op::Relu => all.relu(count(value), ring, bits),
+            Op::Square => {
+                extend(&mut all, value);
+                all.square(count(value), widths.full());
+            }
             Op::MaxPool { window } => all.max(count(i + 1), window.kernel.iter().product(), ring, bits),
             Op::Add | Op::Concat => node.inputs.iter().for_each(|v| extend_to(&mut all, *v, widths.ring(i + 1))),
             Op::Flatten => {}

@@ -104,6 +104,13 @@ impl Kernels for CheetahKernels {
         shaped(x.batch(), node.shape, self.gadget(out)?)
     }
 
+    fn square(&mut self, graph: &Graph, index: usize, x: &Share) -> Result<Share> {
+        let node = &graph.nodes()[index];
+        let words = self.widened(graph, node.inputs[0], x)?;
+        let squares = self.engine.square(self.widths.full(), &words);
+        shaped(x.batch(), node.shape, self.gadget(squares)?)
+    }
+
     fn max_pool(&mut self, graph: &Graph, index: usize, x: &Share) -> Result<Share> {
         let node = &graph.nodes()[index];
         let Op::MaxPool { window } = &node.op else { return Err(not_this("max-pool", &node.name)) };

@@ -24,7 +24,7 @@ impl Widths {
         for (i, node) in graph.nodes().iter().enumerate() {
             let input = widths.rings[node.inputs[0]];
             let ring = match &node.op {
-                Op::Conv { .. } | Op::Fc { .. } | Op::AvgPool { .. } => full,
+                Op::Conv { .. } | Op::Fc { .. } | Op::AvgPool { .. } | Op::Square => full,
                 Op::Rescale { bits } => Ring::new(input.bits().saturating_sub(*bits))
                     .map_err(|e| Error::invalid(format!("node '{}': {e}", node.name)))?,
                 Op::Relu | Op::MaxPool { .. } | Op::Flatten => input,

@@ -43,6 +43,7 @@ pub(crate) fn card(linear: LinearLayers, comparison: Comparison) -> Card {
         "selection by correlated OT, half of what the paper's two OTs of both messages send",
         "OTs are made before the query is known, as far as the buffers go; the paper has no offline phase",
         "one lane, one thread a party",
+        "no squares of shared values",
         "no security at all against a server that deviates: that is what fusion(...) is for",
     ];
     Card {

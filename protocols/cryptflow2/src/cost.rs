@@ -34,7 +34,8 @@ pub(crate) fn online(graph: &Graph, numbers: Numbers, n: usize, options: Options
                 }
             }
             Op::MaxPool { window } => numbers.declare_max(&mut all, count, window.kernel.iter().product()),
-            Op::AvgPool { .. } | Op::Add | Op::Concat | Op::Flatten => {}
+            // Refused when it runs.
+            Op::Square | Op::AvgPool { .. } | Op::Add | Op::Concat | Op::Flatten => {}
         }
         lines.push((node.name.clone(), all.since(&before), homomorphic));
     }

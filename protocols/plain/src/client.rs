@@ -59,6 +59,10 @@ impl Kernels for PlainClient {
         Ok(zeros(graph, index + 1, x.batch()))
     }
 
+    fn square(&mut self, graph: &Graph, index: usize, x: &Share) -> Result<Share> {
+        Ok(zeros(graph, index + 1, x.batch()))
+    }
+
     fn max_pool(&mut self, graph: &Graph, index: usize, x: &Share) -> Result<Share> {
         Ok(zeros(graph, index + 1, x.batch()))
     }

@@ -93,6 +93,11 @@ impl Kernels for PlainServer {
         Ok(Share(x.0.mapv(|w| w * (1 - ring.msb(w)))))
     }
 
+    fn square(&mut self, graph: &Graph, _index: usize, x: &Share) -> Result<Share> {
+        let ring = graph.ring();
+        Ok(Share(x.0.mapv(|w| ring.mul(w, w))))
+    }
+
     fn max_pool(&mut self, graph: &Graph, index: usize, x: &Share) -> Result<Share> {
         let (slide, ring) = (slide(graph, index)?, graph.ring());
         each(graph, index, x, |x| max_windows(&slide, x, ring))

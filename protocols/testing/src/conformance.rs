@@ -22,6 +22,7 @@ type MakeProtocol = Box<dyn Fn(&Arc<Model>) -> Arc<dyn Protocol>>;
 pub struct Conformance {
     protocol: MakeProtocol,
     truncation: Truncation,
+    reveals: Vec<Reveal>,
     without: Vec<(&'static str, &'static str)>,
     seeds: std::ops::Range<u64>,
     batches: Vec<usize>,
@@ -40,7 +41,8 @@ impl Conformance {
     pub fn with(protocol: impl Fn(&Arc<Model>) -> Arc<dyn Protocol> + 'static) -> Self {
         let protocol = Box::new(protocol);
         let (truncation, batches) = (Truncation::default(), vec![1, 3, 2]);
-        Self { protocol, truncation, without: Vec::new(), seeds: 0..2, batches, lanes: 1 }
+        let reveals = vec![Reveal::Scores, Reveal::Label];
+        Self { protocol, truncation, reveals, without: Vec::new(), seeds: 0..2, batches, lanes: 1 }
     }
 
     /// With more lanes between the parties.
@@ -53,6 +55,12 @@ impl Conformance {
     #[must_use]
     pub fn truncation(self, truncation: Truncation) -> Self {
         Self { truncation, ..self }
+    }
+
+    /// With these reveals only, where the protocol refuses the others.
+    #[must_use]
+    pub fn reveals(self, reveals: &[Reveal]) -> Self {
+        Self { reveals: reveals.to_vec(), ..self }
     }
 
     /// Without a case that the protocol refuses with [`si_api::Error::Unsupported`], for a reason that its card gives.
@@ -89,7 +97,7 @@ impl Conformance {
             for seed in self.seeds.clone() {
                 let model = case.model(seed);
                 let protocol = (self.protocol)(&model);
-                for reveal in [Reveal::Scores, Reveal::Label] {
+                for &reveal in &self.reveals {
                     let options = Options { reveal, truncation: self.truncation };
                     match self.without.iter().find(|w| w.0 == case.name) {
                         None => self.conforms(&protocol, &model, seed, options),

@@ -179,6 +179,18 @@ pub const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "squares",
+        input: [1, 3, 3],
+        format: FixedPoint { ring_bits: 32, scale_bits: 8 },
+        build: |g| {
+            let x = g.fc("fc1", 0, 5)?;
+            let x = g.square("square1", x)?;
+            let x = g.fc("fc2", x, 4)?;
+            let x = g.square("square2", x)?;
+            g.fc("fc3", x, 3)
+        },
+    },
+    Case {
         name: "ring-32",
         input: [1, 5, 5],
         format: FixedPoint { ring_bits: 32, scale_bits: 10 },

@@ -148,7 +148,32 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Shares of x^2 over `ring`: the squares of the shares, and twice their product, which is a scaled sum of one number for each.
+    ///
+    /// Cost: see [`Tally::square`]. l OTs an element; l bits from the client, l (l + 1) / 2 bits from the server, an element.
+    ///
+    /// # Errors
+    /// If the peer fails.
+    pub fn square(&mut self, ring: Ring, x: &[u64]) -> Result<Vec<u64>> {
+        let row_of = |j| j;
+        let shape = ScaledSums { scalars_at: Side::Client, count: x.len(), columns: 1, rows: x.len(), row_of: &row_of };
+        let vector = |j: usize, out: &mut [u64]| out[0] = x[j];
+        let mine = match self.side() {
+            Side::Client => Mine::Scalars(x),
+            Side::Server => Mine::Vectors(&vector),
+        };
+        let cross = self.scaled_sums(ring, &shape, mine)?;
+        Ok(x.iter().zip(cross).map(|(&x, c)| ring.add(ring.mul(x, x), ring.add(c, c))).collect())
+    }
+}
+
 impl Tally {
+    /// `Engine::square` of n elements.
+    pub fn square(&mut self, n: usize, ring: Ring) {
+        self.scaled_sums(ring, Side::Client, n, 1);
+    }
+
     /// `Engine::scaled_sums` of `count` scalars and as many vectors of `columns` numbers over `ring`.
     pub fn scaled_sums(&mut self, ring: Ring, scalars_at: Side, count: usize, columns: usize) {
         let l = ring.bits() as usize;

@@ -177,6 +177,10 @@ impl Kernels for CheatKernels {
         self.run(false, |k| k.relu(graph, index, x))
     }
 
+    fn square(&mut self, graph: &Graph, index: usize, x: &Share) -> Result<Share> {
+        self.run(false, |k| k.square(graph, index, x))
+    }
+
     fn max_pool(&mut self, graph: &Graph, index: usize, x: &Share) -> Result<Share> {
         self.run(false, |k| k.max_pool(graph, index, x))
     }
