@@ -8,6 +8,7 @@ use si_api::{Adversary, Card, Options, Protocol};
 use si_cheetah::{Cheetah, Extension, InsecureOpened};
 use si_cryptflow2::{Comparison, CrypTFlow2, LinearLayers};
 use si_fusion::{Fusion, Plan, PublicSamples};
+use si_leviosa::LevioSA;
 use si_plain::PlainInsecure;
 use si_testing::cheats::{Cheat, OpenServer, Opened, cheating_server};
 
@@ -30,6 +31,7 @@ const PROTOCOLS: &[(&str, Make)] = &[
     ("cheetah", |o| Arc::new(Cheetah::new(o.truncation))),
     ("cheetah+iknp", |o| Arc::new(Cheetah::with_ot(o.truncation, Extension::Iknp))),
     ("cheetah+softspoken", |o| Arc::new(Cheetah::with_ot(o.truncation, Extension::SoftSpoken))),
+    ("leviosa", |_| Arc::new(LevioSA::default())),
     // Exact, whatever truncation is asked for.
     ("cryptflow2", |_| Arc::new(CrypTFlow2::new(LinearLayers::He, Comparison::Iknp))),
     ("cryptflow2+silent", |_| Arc::new(CrypTFlow2::new(LinearLayers::He, Comparison::Silent))),

@@ -26,6 +26,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         &["si-datasets", "si-testing"],
     ),
     ("si-cryptflow2", &["si-api", "si-gadgets", "si-models", "si-ot", "si-ring", "si-rlwe"], &["si-testing"]),
+    ("si-leviosa", &["si-api", "si-models", "si-ot", "si-ring", "si-rlwe", "si-wire"], &["si-testing"]),
     // Over any protocol means: over none in particular. Its tests need some.
     ("si-fusion", &["si-api"], &["si-cheetah", "si-datasets", "si-models", "si-plain", "si-testing", "si-wire"]),
     (
@@ -38,6 +39,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
             "si-cryptflow2",
             "si-datasets",
             "si-fusion",
+            "si-leviosa",
             "si-models",
             "si-netem",
             "si-plain",

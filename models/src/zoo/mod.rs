@@ -273,8 +273,8 @@ mod tests {
         let e = model("resnet").unwrap_err().to_string();
         assert_eq!(
             e,
-            "unknown model 'resnet': choose one of mnist-cnn4, mnist-cnn4-low, tiny, squeezenet, squeezenet-head, \
-             resnet50-half, resnet50, resnet50-random"
+            "unknown model 'resnet': choose one of mnist-cnn4, mnist-cnn4-low, mnist-dnn4-square, tiny, squeezenet, \
+             squeezenet-head, resnet50-half, resnet50, resnet50-random"
         );
     }
 
