@@ -179,7 +179,7 @@ pub(crate) fn take(
             let mut word = [0; 8];
             word.copy_from_slice(&masked[8 * i..8 * i + 8]);
             // A wrong share makes a wrong proof, and the peer the one who finds it.
-            (point(i), (u64::from_le_bytes(word) ^ pad(&key(&strings, i))) % field.prime())
+            (point(i), field.reduce((u64::from_le_bytes(word) ^ pad(&key(&strings, i))).into()))
         })
         .collect();
     ch.send(&at_zero(field, &shares).to_le_bytes())?;
