@@ -175,8 +175,8 @@ struct Session {
     peer: Role,
     started: Option<Instant>,
     retransmits_before: Option<u64>,
-    /// Of each lane: the order of its messages, and how many of them were in set-up.
-    turns: Vec<(Turns, u64)>,
+    /// Of each lane: the order of its messages, and how many of them came before each barrier.
+    turns: Vec<(Turns, [u64; 2])>,
     report: PartyReport,
 }
 
@@ -223,7 +223,7 @@ impl Session {
 
         let meter = Meter::new();
         let lanes: Vec<_> = shaped.map(|t| Channel::new(link.wrap(t), meter.clone())).collect();
-        let turns = lanes.iter().map(|l| (l.turns(), 0)).collect();
+        let turns = lanes.iter().map(|l| (l.turns(), [0; 2])).collect();
         let report = PartyReport {
             role: me.to_string(),
             agreement: agreement.hash(),
@@ -246,14 +246,15 @@ impl Session {
 
     /// Does one part of the run, from a barrier on.
     fn time<T>(&mut self, phase: Phase, work: impl FnOnce() -> si_api::Result<T>) -> Result<T> {
-        self.meet(match phase {
-            Phase::Setup => "setup",
-            Phase::Offline => "offline",
-            Phase::Online | Phase::Verify => "online",
-        })?;
-        if phase == Phase::Offline {
-            self.turns.iter_mut().for_each(|(turns, in_setup)| *in_setup = turns.messages());
+        let (at, barrier) = match phase {
+            Phase::Setup => ("setup", None),
+            Phase::Offline => ("offline", Some(0)),
+            Phase::Online | Phase::Verify => ("online", Some(1)),
+        };
+        if let Some(i) = barrier {
+            self.turns.iter_mut().for_each(|(turns, before)| before[i] = turns.messages());
         }
+        self.meet(at)?;
         let _scope = self.meter.enter(phase, "other");
         let start = Instant::now();
         let result = work()?;
@@ -284,7 +285,7 @@ impl Session {
         self.meet("end")?;
         self.report.entries = entries.into_iter().filter(|e| e.label != AT_BARRIER).map(Into::into).collect();
         self.report.answers = answers.into_iter().map(Into::into).collect();
-        self.report.turns = self.turns.iter().map(|(turns, in_setup)| LaneTurns::new(turns, *in_setup)).collect();
+        self.report.turns = self.turns.iter().map(|(turns, before)| LaneTurns::new(turns, *before)).collect();
         self.report.peak_rss_bytes = machine::peak_rss_bytes();
         self.report.retransmits =
             self.retransmits_before.and_then(|before| Some(retransmits()?.saturating_sub(before)));

@@ -1,5 +1,6 @@
 //! The papers' claims, and whether our records bear them out.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::cells::Cell;
@@ -50,17 +51,30 @@ fn judge(p: &Published, o: &Ours) -> (Verdict, &'static str) {
     }
 }
 
-/// `3 reproduced, 2 not reproduced, 20 not run`, and the rows of those that were run.
+/// `3 reproduced, 2 not reproduced, 20 not run`, the rows of those that were run, and the names of the others.
 pub(crate) fn summary(others: &Others, cells: &[Cell<'_>]) -> String {
-    let mut t = Table::new(3, &["claim", "model", "link", "paper", "ours", "verdict"]);
+    let mut t = Table::new(3, &["claim", "model", "link", "paper", "ours", "verdict", "of"]);
+    let mut absent: BTreeMap<&str, usize> = BTreeMap::new();
     for p in claims(others) {
-        for o in ours(p, cells) {
+        let found = ours(p, cells);
+        if found.is_empty() {
+            *absent.entry(&p.system).or_default() += 1;
+        }
+        for o in found {
             let claim = format!("{}: {} ({})", p.system, p.statement, p.metric.name());
-            t.row(vec![claim, o.model.clone(), o.link.clone(), figure(p), in_unit(p, &o), verdict(p, &o)]);
+            let verdict = verdict(p, &o);
+            t.row(vec![claim, o.model.clone(), o.link.clone(), figure(p), in_unit(p, &o), verdict, o.method]);
         }
     }
-    let counts = counts(others, cells);
-    if t.is_empty() { format!("{counts}.") } else { format!("{counts}.\n\n{t}") }
+    let mut out = format!("{}.\n", counts(others, cells));
+    if !t.is_empty() {
+        let _ = writeln!(out, "\n{t}");
+    }
+    if !absent.is_empty() {
+        let names: Vec<_> = absent.iter().map(|(system, n)| format!("{n} of {system}")).collect();
+        let _ = writeln!(out, "Not run: {}.", names.join(", "));
+    }
+    out
 }
 
 /// What is a claim: absolute seconds are of a machine and none.

@@ -87,10 +87,7 @@ pub(crate) fn ours(p: &Published, cells: &[Cell<'_>]) -> Vec<Ours> {
     let mut found = Vec::new();
     for under in own {
         let r = under.setting();
-        for over in representatives(cells, &p.over, &r.model, &r.link) {
-            if over.folder.machine.name != under.folder.machine.name {
-                continue;
-            }
+        for over in opponents(cells, &p.over, under) {
             let ratio = ratio(&over.values_per_query(metric), &under.values_per_query(metric));
             if let Some(Ratio { ratio, low, high }) = ratio {
                 found.push(Ours {
@@ -105,6 +102,21 @@ pub(crate) fn ours(p: &Published, cells: &[Cell<'_>]) -> Vec<Ours> {
             }
         }
     }
+    found
+}
+
+/// What stands against a cell: the other protocol on the same network, link (made by the same means) and machine. A plan
+/// of Fusion's is amortised over its queries, so every batch of the other is set against it.
+fn opponents<'c, 'a>(cells: &'c [Cell<'a>], protocol: &str, under: &Cell<'_>) -> Vec<&'c Cell<'a>> {
+    let place = |c: &Cell<'_>| (c.setting().model.clone(), c.setting().link.clone(), c.folder.machine.name.clone());
+    let reveal = &under.setting().reveal;
+    let fits =
+        |c: &&Cell<'_>| c.setting().protocol == protocol && c.setting().reveal == *reveal && place(c) == place(under);
+    let mut found: Vec<_> = cells.iter().filter(fits).filter(|c| c.good().next().is_some()).collect();
+    if !under.is_fusion() || found.iter().any(|c| c.is_fusion()) {
+        return representative(&found).into_iter().collect();
+    }
+    found.sort_by_key(|c| c.setting().queries);
     found
 }
 

@@ -1,6 +1,6 @@
 //! The report's pages, put together from their tables and figures.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -76,14 +76,14 @@ impl Source<'_, '_> {
         ])
     }
 
-    /// The texts between the markers of the main page. There, links that papers use stand for all, if there are any.
-    pub(crate) fn main_page(&self, args: &ReportArgs, command: &str) -> [(&'static str, String); 3] {
-        let shaped: Vec<_> = self.all.iter().filter(|c| c.setting().link_means != "none").cloned().collect();
-        let front = if shaped.is_empty() { self.all } else { &shaped };
+    /// The texts between the markers of the main page, which is for a first reader: links made in one way, the one with the
+    /// most rows, and of those that papers use, if there are any. All others stand on the report's pages.
+    pub(crate) fn main_page(&self, args: &ReportArgs, command: &str) -> [(&'static str, String); 4] {
+        let front = self.main_means();
         let first: Vec<_> = smallest_loads(&front.iter().collect::<Vec<_>>()).into_iter().cloned().collect();
-        let pictures = |kind: &str| self.pictures(args, kind, front);
+        let pictures = |kind: &str| self.pictures(args, kind, &front);
         let headline = format!(
-            "{}\n{LEGEND}.\n\nRecords:\n\n{}\nMade by `{command}`.\n\n{}",
+            "{}\n{LEGEND}.\n\nMeasured on:\n\n{}\nMade by `{command}`.\n\n{}",
             table::headline(&first, Detail::Short),
             table::provenance(self.folders, &first),
             pictures("time")
@@ -93,17 +93,24 @@ impl Source<'_, '_> {
             first.iter().any(|f| f.setting().run_id == c.setting().run_id && f.folder.dir == c.folder.dir)
         };
         let chosen: Vec<_> = front.iter().filter(|c| !c.is_fusion() || plan(c)).cloned().collect();
-        let price = fusion_cost::page(&chosen);
-        let amortised = format!("{}\n{price}\n{}", table::amortised(&chosen), pictures("amortised"));
-        let parts = [
-            ("", beside::tables(self.others, front)),
-            ("Claims of the papers:", claims::summary(self.others, self.all)),
-            ("Accuracy, in floating point, fixed point and under the protocol:", accuracy::summary(front)),
-            ("Silent OT extension (Ferret) against IKNP:", beside::ot_extension(front)),
-        ];
-        let there = parts.into_iter().filter(|(_, table)| !table.is_empty());
-        let others = there.map(|(title, table)| format!("{title}\n\n{table}\n")).collect();
-        [("headline", headline), ("amortised", amortised), ("others", others)]
+        let amortised = format!("{}\n{}", fusion_cost::page(&chosen), pictures("amortised"));
+        let claims = claims::summary(self.others, &front);
+        [
+            ("claims", claims),
+            ("headline", headline),
+            ("amortised", amortised),
+            ("others", beside::tables(self.others, &front)),
+        ]
+    }
+
+    /// The cells of shaped links, if there are any, and of those the ones whose links were made as most were.
+    fn main_means(&self) -> Vec<Cell<'_>> {
+        let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+        for c in self.all {
+            *count.entry(c.setting().link_means.as_str()).or_default() += 1;
+        }
+        let most = count.into_iter().max_by_key(|&(means, n)| (means != "none", n)).map(|(means, _)| means);
+        self.all.iter().filter(|c| Some(c.setting().link_means.as_str()) == most).cloned().collect()
     }
 
     /// The figures whose names begin with a word, for a page of the report.

@@ -228,32 +228,34 @@ fn lost(rows: &[&RunRow]) -> String {
     }
 }
 
-/// Where the numbers come from: one line a folder.
+/// Where the numbers come from: a line for each machine and compiler, and below it the records.
 pub(crate) fn provenance(folders: &[Folder], cells: &[Cell<'_>]) -> String {
-    let mut out = String::new();
+    let mut by_machine: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for f in folders.iter().filter(|f| cells.iter().any(|c| c.folder.dir == f.dir)) {
         let m = &f.machine;
         let Some(first) = f.runs.first() else { continue };
-        let loads: Vec<f64> = f.runs.iter().filter_map(|r| r.load_avg_milli).map(|l| l as f64).collect();
-        let commit = &first.commit[..first.commit.len().min(12)];
-        let dirty = if f.runs.iter().any(|r| r.dirty) { " with uncommitted changes" } else { "" };
-        let _ = writeln!(
-            out,
-            "- `{}`: experiment {}, begun {}; {} ({} cores, {} GiB, {}); commit {commit}{dirty}; {}; threads a party: {}; \
-             load average {}.",
-            f.name(),
-            first.experiment,
-            first.started_utc,
+        let machine = format!(
+            "{} ({} cores, {} GiB, {}); {}; threads a party: {}",
             m.cpu,
             m.logical_cores,
             m.memory_bytes >> 30,
             first.target_features,
             first.rustc,
             first.threads,
-            summary(&loads).map_or_else(|| "not known".to_owned(), |s| spread(s, 1e3)),
         );
+        let loads: Vec<f64> = f.runs.iter().filter_map(|r| r.load_avg_milli).map(|l| l as f64).collect();
+        let commit = &first.commit[..first.commit.len().min(12)];
+        let dirty = if f.runs.iter().any(|r| r.dirty) { " with uncommitted changes" } else { "" };
+        by_machine.entry(machine).or_default().push(format!(
+            "`{}` ({}, begun {}, commit {commit}{dirty}, load average {})",
+            f.name(),
+            first.experiment,
+            first.started_utc,
+            summary(&loads).map_or_else(|| "not known".to_owned(), |s| spread(s, 1e3)),
+        ));
     }
-    out
+    let line = |(machine, records): (&String, &Vec<String>)| format!("- {machine}. Records: {}.\n", records.join(", "));
+    by_machine.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -324,6 +326,8 @@ mod tests {
     fn provenance_names_machine_and_commit() {
         let folders = folders();
         let text = provenance(&folders, &cells(&folders));
-        assert!(text.contains("Imaginary 9000 (2 cores, 8 GiB, avx2+aes); commit 0123456789ab;"), "{text}");
+        assert!(text.starts_with("- Imaginary 9000 (2 cores, 8 GiB, avx2+aes); "), "{text}");
+        assert!(text.contains(&format!("Records: `{}` (", folders[0].name())), "{text}");
+        assert!(text.contains("commit 0123456789ab") && text.lines().count() == 1, "{text}");
     }
 }
