@@ -81,7 +81,7 @@ pub(crate) struct RunArgs {
     /// Only this link
     #[arg(long, value_name = "L")]
     pub(crate) link: Option<String>,
-    /// How links are made: netem, tun, model, or auto for the first of these that works [default: the experiment's]
+    /// How links are made: netem, tun, model, or auto for the first of these that works here (tun from three cores on) [default: the experiment's]
     #[arg(long, value_name = "MEANS")]
     pub(crate) means: Option<Means>,
     /// So many repetitions of each cell
