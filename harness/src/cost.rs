@@ -6,6 +6,7 @@ use si_api::{Cost, CostLine, HomomorphicWork, Options};
 
 use crate::cli::CostArgs;
 use crate::commands::{merge, print};
+use crate::experiment::{Cell, Load};
 use crate::registry;
 
 /// What a protocol declares for a batch of a model.
@@ -15,6 +16,8 @@ pub(crate) struct Declared {
     pub(crate) total: Cost,
     /// Whether making OTs, the only thing that protocols may leave out, is priced.
     pub(crate) is_whole: bool,
+    /// What the protocol says besides.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Nothing is run.
@@ -29,7 +32,18 @@ pub(crate) fn declared(protocol: &str, model: &str, batch: usize, options: Optio
     let is_whole = !stock.is_empty();
     lines.extend(stock);
     let total = lines.iter().fold(Cost::default(), |sum, l| sum.plus(l.cost));
-    Ok(Declared { lines, total, is_whole })
+    let notes = protocol.notes(&graph, batch, options)?;
+    Ok(Declared { lines, total, is_whole, notes })
+}
+
+/// What a protocol says about the batch of a cell, if it can run that at all: why not is told when it is run.
+pub(crate) fn notes(cell: &Cell) -> Vec<String> {
+    let Load::Batch(batch) = cell.load else { return Vec::new() };
+    let notes = || -> Result<Vec<String>> {
+        let graph = si_models::zoo::graph(&cell.model)?;
+        Ok(registry::standalone(&cell.protocol, cell.options)?.notes(&graph, batch, cell.options)?)
+    };
+    notes().unwrap_or_default()
 }
 
 /// `bench cost`.
@@ -38,7 +52,7 @@ pub(crate) fn declared(protocol: &str, model: &str, batch: usize, options: Optio
 /// If a name is unknown, or the protocol declares no cost.
 pub(crate) fn cost(args: &CostArgs) -> Result<()> {
     ensure!(args.batch > 0, "--batch must be at least 1");
-    let Declared { lines, total, .. } = declared(&args.protocol, &args.model, args.batch, Options::default())?;
+    let Declared { lines, total, notes, .. } = declared(&args.protocol, &args.model, args.batch, Options::default())?;
     if args.json {
         let line = |l: &CostLine| {
             let mut v = json!({ "phase": l.phase.to_string(), "operator": l.label });
@@ -54,6 +68,7 @@ pub(crate) fn cost(args: &CostArgs) -> Result<()> {
             "batch": args.batch,
             "lines": lines.iter().map(line).collect::<Vec<_>>(),
             "total": total,
+            "notes": notes,
         });
         return print(&serde_json::to_string_pretty(&answer)?);
     }
@@ -90,5 +105,5 @@ pub(crate) fn cost(args: &CostArgs) -> Result<()> {
         }
         print(&row)?;
     }
-    Ok(())
+    notes.iter().try_for_each(|note| print(note))
 }

@@ -18,7 +18,7 @@ use crate::progress::{Progress, Task};
 use crate::record::{Folder, Method, Recorder, Status};
 use crate::row::{self, Facts};
 use crate::verify::{Oracle, Verdict};
-use crate::{machine, registry, spawn, trials};
+use crate::{cost, machine, registry, spawn, trials};
 
 /// Where records go unless the command line says otherwise.
 pub(crate) const RECORDS: &str = "results/records";
@@ -90,6 +90,11 @@ pub(crate) fn run(
     ));
     stage.absent.values().for_each(|why| progress.say(&format!("skipped: {why}")));
     recorder.log(&format!("{} repetitions to do, code {}, {}", todo.len(), machine::COMMIT, machine::PROFILE))?;
+    for (_, cell) in todo.iter().filter(|(repetition, _)| *repetition == 1) {
+        for note in cost::notes(cell) {
+            recorder.log(&format!("{}: {note}", cell.name()))?;
+        }
+    }
 
     let mut summary = Summary { folder: recorder.dir().to_owned(), failed: 0, written: 0, stopped: false };
     let mut skipped: BTreeMap<String, String> = BTreeMap::new();

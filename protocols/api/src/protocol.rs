@@ -49,6 +49,15 @@ pub trait Protocol: Send + Sync {
         Err(Error::Unsupported { protocol: self.card().id.clone(), what: "a declared cost".to_owned() })
     }
 
+    /// What a reader of a batch of `n` inferences should know beyond bytes and rounds, a line each: parameters that the protocol
+    /// chose, the bound that they give, work that it counts in units of its own. None by default.
+    ///
+    /// # Errors
+    /// If the protocol cannot run the graph.
+    fn notes(&self, _graph: &Graph, _n: usize, _options: Options) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Estimated communication of what is made in stock for a batch of `n` inferences, such as extended OTs: about what
     /// comes on top of [`Self::cost`]. No run meets it exactly, for it depends on what is left of the batch before.
     ///

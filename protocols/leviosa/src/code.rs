@@ -95,7 +95,7 @@ impl Cosets {
 }
 
 /// The coefficients of the product of (Y - y).
-fn product(field: Field, roots: impl Iterator<Item = u64>) -> Vec<u64> {
+pub(crate) fn product(field: Field, roots: impl Iterator<Item = u64>) -> Vec<u64> {
     roots.fold(vec![1], |poly, root| {
         let mut next = vec![0; poly.len() + 1];
         for (i, &c) in poly.iter().enumerate() {
@@ -181,6 +181,11 @@ impl Code {
         self.values(&self.slots.interpolate(&self.transform, &values))
     }
 
+    /// The positions: one point, not zero, for each virtual server.
+    pub(crate) fn positions(&self) -> Vec<u64> {
+        self.values(&[0, 1])
+    }
+
     /// The values of a polynomial at the positions.
     pub(crate) fn values(&self, coefficients: &[u64]) -> Vec<u64> {
         self.positions.evaluate(&self.transform, coefficients)
@@ -250,12 +255,8 @@ mod tests {
         let (servers, slots, k) = (32, 3, 17);
         let code = code(servers, slots, k);
         let f = code.field();
-        let points = |cosets: &Cosets| -> Vec<u64> {
-            let mut x = vec![0; k];
-            x[1] = 1;
-            cosets.evaluate(&code.transform, &x)
-        };
-        let (mut all, blocks) = (points(&code.positions), points(&code.slots));
+        let (mut all, blocks) = (code.positions(), code.slots.evaluate(&code.transform, &[0, 1]));
+        assert!(!all.contains(&0) && !blocks.contains(&0));
         all.extend(&blocks);
         let count = all.len();
         all.sort_unstable();

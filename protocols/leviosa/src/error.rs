@@ -1,6 +1,6 @@
 //! Errors of the primitives, told in the protocol's words. What only a deviating party does is an abort that accuses it.
 
-use si_api::{Error, Role};
+use si_api::{Error, Result, Role};
 
 /// A failed check.
 pub(crate) fn abort(accused: Role, check: impl Into<String>) -> Error {
@@ -24,4 +24,18 @@ pub(crate) fn from_ole(e: &si_rlwe::Error, peer: Role, server: usize) -> Error {
 /// An error that only our own parameters cause.
 pub(crate) fn own(e: si_rlwe::Error) -> Error {
     Error::invalid(e.to_string())
+}
+
+/// What a party finds wrong while it goes on as if nothing were, so that the time does not say what it was. The first counts.
+#[derive(Default)]
+pub(crate) struct Verdict(Option<Error>);
+
+impl Verdict {
+    pub(crate) fn refuse(&mut self, why: Error) {
+        self.0.get_or_insert(why);
+    }
+
+    pub(crate) fn finish(self) -> Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
 }

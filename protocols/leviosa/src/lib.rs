@@ -3,6 +3,7 @@
 //! for what differs.
 
 mod bits;
+mod blocks;
 mod card;
 mod checks;
 mod client;
@@ -18,6 +19,8 @@ mod protocol;
 mod server;
 mod session;
 mod statement;
+#[cfg(test)]
+mod trials;
 mod watch;
 
 pub use deviation::InsecureDeviation;

@@ -109,20 +109,37 @@ impl Parameters {
     }
 
     fn bound(&self, field: Field, missed: Missed<'_>) -> f64 {
+        self.terms(field, missed).iter().map(|log2| log2.exp2()).sum::<f64>().log2()
+    }
+
+    /// log2 of the terms of the bound, in the order of their sum.
+    fn terms(&self, field: Field, missed: Missed<'_>) -> [f64; 4] {
         let Self { servers, watched, errors, .. } = *self;
-        let p = field.prime() as f64;
-        let n = servers as f64;
+        let (p, n) = (field.prime() as f64, servers as f64);
         let s = REPETITIONS as i32;
-        let far = missed(servers, errors + 1, watched).exp2();
-        let wrong = missed(servers, servers.saturating_sub(errors + self.wide() - 1), watched).exp2();
-        (far + wrong + (2.0 * n.powi(s) + n + 1.0 + f64::exp2(f64::from(s))) / p.powi(s) + 1.0 / p).log2()
+        let far = missed(servers, errors + 1, watched);
+        let wrong = missed(servers, servers.saturating_sub(errors + self.wide() - 1), watched);
+        let challenges = (2.0 * n.powi(s) + n + 1.0 + f64::exp2(f64::from(s))) / p.powi(s);
+        [far, wrong, challenges.log2(), -p.log2()]
+    }
+
+    /// The bound in words: its formula, its terms and their sum.
+    #[must_use]
+    pub fn explain(&self, field: Field) -> String {
+        let s = REPETITIONS;
+        let terms = self.terms(field, &log2_missed).map(|log2| format!("2^{log2:.2}")).join(" + ");
+        format!(
+            "a cheating party wins with at most C(n-e-1,t)/C(n,t) + C(e+w-1,t)/C(n,t) + (2n^{s}+n+{})/p^{s} + 1/p = {terms} = 2^{:.2}",
+            1 + (1 << s),
+            self.log2_soundness(field)
+        )
     }
 }
 
 impl std::fmt::Display for Parameters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { servers, watched, errors, slots, threshold, .. } = self;
-        write!(f, "n = {servers}, L = {slots}, k = {threshold}, t = {watched}, e = {errors}")
+        write!(f, "n = {servers}, L = {slots}, k = {threshold}, w = {}, t = {watched}, e = {errors}", self.wide())
     }
 }
 
@@ -196,6 +213,23 @@ mod tests {
             assert!(found.servers.is_multiple_of(found.stride));
             let weaker = Parameters { watched: found.watched / 2, ..found.clone() };
             assert!(weaker.log2_soundness(field()) > -f64::from(bits) + 1.0);
+        }
+    }
+
+    /// What answers give away beyond their results: for b bad servers that go unnoticed, e + 1 - b answers of 2^13 coefficients, each
+    /// within 2^-43.4 of hiding for one ciphertext, 2^-42.4 for four, must all do it.
+    #[test]
+    fn flooding_hides_far_more_than_is_asked() {
+        for (slots, coefficient) in [(100, -43.4), (800, -42.9), (1600, -42.4)] {
+            let Parameters { servers, watched, errors, .. } = Parameters::search(field(), slots, 40).unwrap();
+            let factorials = LogFactorials::new(servers);
+            let log2_choose = |m: usize| factorials.0[servers] - factorials.0[m] - factorials.0[servers - m];
+            let together = |bad: usize| {
+                let more = errors + 1 - bad;
+                log2_missed(servers, bad, watched) + log2_choose(more) + more as f64 * (coefficient + 13.0)
+            };
+            let sum: f64 = (0..=errors).map(|bad| together(bad).exp2()).sum();
+            assert!(sum.log2() <= -57.0, "{slots}: 2^{:.1}", sum.log2());
         }
     }
 

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use rand::CryptoRng;
 use rand_chacha::ChaCha20Rng;
 use si_api::{Channel, Error, Meter, Phase, Result, Reveal, Role};
 use si_ot::{Extension, OtConfig, OtReceiver, OtSender};
 
 use crate::card::ID;
+use crate::checks::{self, CHALLENGE_BYTES, Masks, View};
 use crate::deviation::InsecureDeviation;
-use crate::error::from_ot;
-use crate::session::{Plan, Setting};
+use crate::error::{abort, from_ot};
+use crate::session::{Link, Plan, Setting};
+use crate::statement::Statement;
 use crate::watch::{self, Keys, Watchlist};
 
 /// The meter's labels of what is done before a query is known.
@@ -93,15 +96,15 @@ impl Party {
         let _scope = self.meter.enter(Phase::Offline, WATCHLISTS);
         let plan = self.setting.plan(n)?;
         let Some(mut channel) = self.channel.take() else { return Err(ended()) };
-        let (peer, field, parameters) = (self.peer, self.setting.field, plan.code.parameters());
+        let (peer, deviation) = (self.peer, self.deviation);
         let (mut keys, mut watchlist) = (None, None);
         let client = self.peer != Role::Client;
         for give in [client, !client] {
             if give {
-                let given = watch::give(&mut channel, &mut self.sender, peer, field, parameters, &mut self.rng)?;
+                let given = watch::give(&mut channel, &mut self.sender, peer, &plan.code, deviation, &mut self.rng)?;
                 keys = Some(given);
             } else {
-                let taken = watch::take(&mut channel, &mut self.receiver, peer, field, parameters, &mut self.rng)?;
+                let taken = watch::take(&mut channel, &mut self.receiver, peer, &plan.code, deviation, &mut self.rng)?;
                 watchlist = Some(taken);
             }
         }
@@ -116,6 +119,43 @@ impl Party {
     pub(crate) fn take_prepared(&mut self, n: usize) -> Result<Prepared> {
         self.prepare(n)?;
         self.prepared.take().map(|(_, prepared)| prepared).ok_or_else(ended)
+    }
+
+    /// Receives a challenge and sends the proof.
+    pub(crate) fn prove(
+        &self,
+        plan: &Plan,
+        link: &mut Link<'_>,
+        statement: &Statement<'_>,
+        masks: &[Masks],
+    ) -> Result<()> {
+        let challenge = link.receive_seed("challenge")?;
+        let mut proof = checks::prove(&plan.code, &plan.geometry, statement, masks, &challenge);
+        if let Some(deviation) = self.deviation {
+            deviation.change_proof(&plan.code, &mut proof);
+        }
+        Ok(link.ch.send(&checks::message(&proof))?)
+    }
+
+    /// Challenges the peer and checks its proof.
+    pub(crate) fn verify<'a>(
+        &self,
+        plan: &Plan,
+        link: &mut Link<'_>,
+        statement: impl FnOnce(&View<'_>) -> Statement<'a>,
+        masks: &[Masks],
+        rng: &mut impl CryptoRng,
+    ) -> Result<()> {
+        let mut challenge = [0; CHALLENGE_BYTES];
+        rng.fill_bytes(&mut challenge);
+        link.ch.send(&challenge)?;
+        let proof = link.ch.recv_exact("proof", checks::proof_bytes(&plan.code))?;
+        let view = View { code: &plan.code, watched: Some(link.watchlist.servers()) };
+        match checks::verify(&view, &plan.geometry, &statement(&view), masks, &challenge, &proof) {
+            // Who cheats does not mind.
+            Err(why) if self.deviation.is_none() => Err(abort(self.peer, why.to_string())),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -38,16 +38,16 @@ pub struct BatchPlan {
     pub parameters: Parameters,
     /// log2 of the bound on a cheating party's probability to win.
     pub log2_soundness: f64,
+    /// The same with its formula and terms.
+    pub soundness: String,
     /// Inferences in a block.
     pub queries: usize,
     /// Blocks' groups.
     pub groups: usize,
     /// Ciphertexts from the client at each virtual server; one comes back.
     pub ciphertexts: usize,
-    /// Bytes of the client's message at each virtual server.
-    pub query_bytes: usize,
-    /// Bytes of the server's.
-    pub answer_bytes: usize,
+    /// Bytes of all messages at virtual servers, which the search minimises.
+    pub bytes: u64,
     /// For each layer and square: its name, field products of the plain computation of the batch, and passive evaluations.
     pub products: Vec<(String, usize, usize)>,
 }
@@ -93,11 +93,11 @@ impl LevioSA {
             .collect();
         Ok(BatchPlan {
             log2_soundness: parameters.log2_soundness(setting.field),
+            soundness: parameters.explain(setting.field),
             queries: plan.geometry.queries,
             groups: plan.geometry.groups,
             ciphertexts: plan.layout.ciphertexts,
-            query_bytes: setting.ole.query_bytes(plan.layout.ciphertexts),
-            answer_bytes: setting.ole.answer_bytes(),
+            bytes: plan.bytes,
             products,
             parameters,
         })
@@ -123,5 +123,21 @@ impl Protocol for LevioSA {
     fn cost(&self, graph: &Graph, n: usize, _options: Options) -> Result<Vec<CostLine>> {
         let setting = self.setting(graph)?;
         Ok(cost::declare(&setting, &setting.plan(n)?))
+    }
+
+    /// Parameters, the bound on cheating and passive evaluations a product.
+    fn notes(&self, graph: &Graph, n: usize, _options: Options) -> Result<Vec<String>> {
+        let plan = self.plan(graph, n)?;
+        let BatchPlan { parameters, queries, groups, ciphertexts, bytes, .. } = &plan;
+        let up = if *ciphertexts == 1 { "ciphertext" } else { "ciphertexts" };
+        let first = format!(
+            "{parameters}; {queries} of {n} inferences a block, {groups} blocks an input; {ciphertexts} {up} up and one down at each \
+             virtual server; {bytes} bytes there"
+        );
+        let ratios = plan.products.iter().map(|(name, products, evaluations)| {
+            let ratio = *evaluations as f64 / *products as f64;
+            format!("{name}: {evaluations} passive OLEs for {products} products, {ratio:.2} a product")
+        });
+        Ok([first, plan.soundness.clone()].into_iter().chain(ratios).collect())
     }
 }

@@ -11,6 +11,7 @@ use si_wire::Channel;
 
 use crate::code::Code;
 use crate::columns::{Columns, Set};
+use crate::deviation::InsecureDeviation;
 use crate::error::own;
 use crate::network::{Geometry, Network, OleLayout};
 use crate::parameters::Parameters;
@@ -29,12 +30,43 @@ pub(crate) struct Setting {
     pub(crate) field: Field,
     security_bits: u32,
     queries: Option<usize>,
+    /// In place of those that the search finds.
+    #[cfg(test)]
+    pub(crate) parameters: Option<Parameters>,
 }
 
 impl Setting {
     pub(crate) fn new(graph: &Graph, security_bits: u32, queries: Option<usize>) -> Result<Self> {
         let ole = RlweOle::new(PRIME).map_err(own)?;
-        Ok(Self { network: Network::new(graph)?, field: ole.field(), ole: Arc::new(ole), security_bits, queries })
+        let field = ole.field();
+        Self::with_ole(graph, Arc::new(ole), field, security_bits, queries)
+    }
+
+    /// With any evaluations over the field.
+    pub(crate) fn with_ole(
+        graph: &Graph,
+        ole: Arc<dyn Ole>,
+        field: Field,
+        security_bits: u32,
+        queries: Option<usize>,
+    ) -> Result<Self> {
+        Ok(Self {
+            network: Network::new(graph)?,
+            field,
+            ole,
+            security_bits,
+            queries,
+            #[cfg(test)]
+            parameters: None,
+        })
+    }
+
+    fn parameters(&self, slots: usize) -> Option<Parameters> {
+        #[cfg(test)]
+        if self.parameters.is_some() {
+            return self.parameters.clone();
+        }
+        Parameters::search(self.field, slots, self.security_bits)
     }
 
     /// The number of inferences in a block, and parameters, with which a batch takes the fewest bytes.
@@ -44,7 +76,7 @@ impl Setting {
         let choice = self.queries.map_or(1..=batch.clamp(1, MOST_QUERIES), |q| q..=q);
         for queries in choice {
             let geometry = Geometry::new(batch, width, queries);
-            let Some(parameters) = Parameters::search(self.field, geometry.slots(), self.security_bits) else { break };
+            let Some(parameters) = self.parameters(geometry.slots()) else { break };
             let Ok(layout) = OleLayout::new(&self.network, geometry.groups, self.ole.slots()) else { continue };
             let per_server = self.ole.query_bytes(layout.ciphertexts) + self.ole.answer_bytes();
             let words: usize = sets(&self.network).map(|s| s.count(&self.network, &geometry)).sum();
@@ -53,10 +85,10 @@ impl Setting {
                 best = Some((bytes, geometry, parameters, layout));
             }
         }
-        let (_, geometry, parameters, layout) =
+        let (bytes, geometry, parameters, layout) =
             best.ok_or_else(|| Error::invalid(format!("no parameters for a batch of {batch}: take a smaller one")))?;
         let code = Code::new(self.field, parameters).map_err(own)?;
-        Ok(Plan { geometry, layout, code })
+        Ok(Plan { geometry, layout, code, bytes })
     }
 }
 
@@ -72,6 +104,8 @@ pub(crate) struct Plan {
     pub(crate) geometry: Geometry,
     pub(crate) layout: OleLayout,
     pub(crate) code: Code,
+    /// Of all messages at virtual servers: what the search minimises.
+    pub(crate) bytes: u64,
 }
 
 impl Plan {
@@ -184,17 +218,31 @@ pub(crate) struct Link<'a> {
     pub(crate) watchlist: Watchlist,
     sent: usize,
     received: usize,
+    /// Codewords of which the first is committed to wrongly at so many servers.
+    wrong: Option<(Set, usize)>,
 }
 
 impl<'a> Link<'a> {
-    pub(crate) fn new(ch: &'a mut Channel, peer: Role, keys: Keys, watchlist: Watchlist) -> Self {
-        Self { ch, peer, keys, watchlist, sent: 0, received: 0 }
+    pub(crate) fn new(
+        ch: &'a mut Channel,
+        peer: Role,
+        (keys, watchlist): (Keys, Watchlist),
+        deviation: Option<InsecureDeviation>,
+    ) -> Self {
+        let wrong = deviation.and_then(InsecureDeviation::committed);
+        Self { ch, peer, keys, watchlist, sent: 0, received: 0, wrong }
     }
 
     /// Commits to codewords of ours.
     pub(crate) fn commit(&mut self, columns: &Columns, sets: &[Set]) -> Result<()> {
         for &set in sets {
-            self.keys.commit(self.ch, self.sent, &columns.get(set))?;
+            let mut rows = columns.get(set);
+            let mut first = rows.first().copied().unwrap_or_default().to_vec();
+            if let Some((_, servers)) = self.wrong.filter(|(wrong, _)| *wrong == set) {
+                first[..servers].iter_mut().for_each(|x| *x ^= 1);
+                rows[0] = &first;
+            }
+            self.keys.commit(self.ch, self.sent, &rows)?;
             self.sent += 1;
         }
         Ok(())

@@ -2,10 +2,11 @@
 //! commits to its shares; the other party learns the keys of t servers of its choice, secretly.
 //!
 //! One random OT for each server gives its key or, to those who do not watch it, a share of a secret that n - t shares determine and
-//! fewer say nothing about: whoever returns the secret watches at most t. A sender that sends wrong shares finds out whether a server is
-//! watched, at the risk of being caught if it is not: that is no more than cheating at that server and being caught if it is watched.
+//! fewer say nothing about: whoever knows the secret watches at most t. It commits to the secret, is shown the polynomial, makes sure that
+//! all shares it has are right, and only then opens the commitment. A giver of wrong shares is thus caught unless all of
+//! them belong to watched servers, and to learn that of b servers so is less likely than that b wrong shares go unnoticed elsewhere.
 
-use rand::{CryptoRng, RngExt};
+use rand::{CryptoRng, Rng, RngExt};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use si_api::{Error, Result, Role};
@@ -14,8 +15,9 @@ use si_rlwe::field::Field;
 use si_wire::Channel;
 use zeroize::Zeroize;
 
+use crate::code::Code;
+use crate::deviation::InsecureDeviation;
 use crate::error::{abort, from_ot};
-use crate::parameters::Parameters;
 
 /// Bits of a key from an OT. *Security*: the computational parameter.
 const KEY_BITS: usize = 128;
@@ -61,7 +63,7 @@ impl Keys {
         }
         let mut message = vec![0; 8 * rows.len()];
         for (server, key) in self.0.iter().enumerate() {
-            rand::Rng::fill_bytes(&mut stream(key, round), &mut message);
+            stream(key, round).fill_bytes(&mut message);
             for (bytes, row) in message.chunks_exact_mut(8).zip(rows) {
                 bytes.iter_mut().zip(row[server].to_le_bytes()).for_each(|(b, x)| *b ^= x);
             }
@@ -86,6 +88,8 @@ impl Watchlist {
     }
 
     /// Receives commitments to `count` rows: of each row its shares at the watched servers.
+    ///
+    /// What is watched is read once all has arrived: the pace says nothing of which servers those are.
     pub(crate) fn receive(
         &self,
         ch: &mut Channel,
@@ -98,23 +102,49 @@ impl Watchlist {
         if count == 0 {
             return Ok(rows);
         }
-        let mut pad = vec![0; 8 * count];
+        let mut watched = Vec::with_capacity(self.servers.len());
         for server in 0..self.total {
             let message = ch.recv_exact("shares of a virtual server", 8 * count)?;
-            let Some(place) = self.place(server) else { continue };
-            rand::Rng::fill_bytes(&mut stream(&self.keys[place], round), &mut pad);
+            if self.place(server).is_some() {
+                watched.push(message);
+            }
+        }
+        let mut pad = vec![0; 8 * count];
+        let mut beyond = 0;
+        for (key, message) in self.keys.iter().zip(watched) {
+            stream(key, round).fill_bytes(&mut pad);
             for ((bytes, pad), row) in message.chunks_exact(8).zip(pad.chunks_exact(8)).zip(&mut rows) {
                 let mut word = [0; 8];
                 word.iter_mut().zip(bytes).zip(pad).for_each(|((w, b), p)| *w = b ^ p);
                 let share = u64::from_le_bytes(word);
-                if share >= field.prime() {
-                    return Err(abort(peer, format!("watchlist: server {server} has no share below the prime")));
-                }
+                beyond |= u64::from(share >= field.prime());
                 row.push(share);
             }
         }
-        Ok(rows)
+        if beyond == 0 {
+            Ok(rows)
+        } else {
+            Err(abort(peer, "watchlist: a share at a watched virtual server is not below the prime"))
+        }
     }
+}
+
+/// Shares of the proof of the number of watched servers: values of a polynomial of degree below n - t at the positions, and its value at 0.
+fn shares(code: &Code, seed: &[u8; 32]) -> (Vec<u64>, u64) {
+    let parameters = code.parameters();
+    let mut rng = ChaCha20Rng::from_seed(*seed);
+    let polynomial: Vec<u64> =
+        (0..parameters.servers - parameters.watched).map(|_| code.field().random(&mut rng)).collect();
+    (code.values(&polynomial), polynomial.first().copied().unwrap_or(0))
+}
+
+/// The commitment to the secret.
+fn commitment(nonce: &[u8; 32], secret: u64) -> [u8; 32] {
+    *blake3::Hasher::new_keyed(nonce)
+        .update(b"number of watched servers")
+        .update(&secret.to_le_bytes())
+        .finalize()
+        .as_bytes()
 }
 
 /// Gives the other party the keys of t servers of its choice.
@@ -122,27 +152,34 @@ pub(crate) fn give(
     ch: &mut Channel,
     ot: &mut OtSender,
     peer: Role,
-    field: Field,
-    parameters: &Parameters,
+    code: &Code,
+    deviation: Option<InsecureDeviation>,
     rng: &mut impl CryptoRng,
 ) -> Result<Keys> {
-    let (n, t) = (parameters.servers, parameters.watched);
+    let (n, t) = (code.parameters().servers, code.parameters().watched);
     let (zero, one) = ot.random_strings::<KEY_BITS>(ch, n).map_err(|e| from_ot(e, peer))?;
     let flips = ch.recv_exact("choices of watched servers", n.div_ceil(8))?;
-    let polynomial: Vec<u64> = (0..n - t).map(|_| field.random(rng)).collect();
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    let (shares, secret) = shares(code, &seed);
+    let wrong = deviation.map_or(0, InsecureDeviation::watch_shares);
     let mut keys = Vec::with_capacity(n);
     let mut masked = Vec::with_capacity(8 * n);
-    for i in 0..n {
+    for (i, share) in shares.into_iter().enumerate() {
         // Which of the two is the key is the peer's message: public.
         let (watched, other) = if flips[i / 8] >> (i % 8) & 1 == 0 { (&one, &zero) } else { (&zero, &one) };
         keys.push(key(watched, i));
-        let share = polynomial.iter().rev().fold(0, |v, &c| field.mul_add(c, v, point(i)));
-        masked.extend((share ^ pad(&key(other, i))).to_le_bytes());
+        masked.extend((share ^ pad(&key(other, i)) ^ u64::from(i < wrong)).to_le_bytes());
     }
+    let keys = Keys(keys);
     ch.send(&masked)?;
-    let answer = ch.recv_exact("proof of the number of watched servers", 8)?;
-    if answer == polynomial.first().copied().unwrap_or(0).to_le_bytes() {
-        Ok(Keys(keys))
+    let committed = ch.recv_exact("commitment to the number of watched servers", 32)?;
+    ch.send(&seed)?;
+    let opening = ch.recv_exact("proof of the number of watched servers", 32)?;
+    let mut nonce = [0; 32];
+    nonce.copy_from_slice(&opening);
+    if committed == commitment(&nonce, secret) {
+        Ok(keys)
     } else {
         Err(abort(peer, format!("watchlist: it has not shown that it watches no more than {t} of {n} servers")))
     }
@@ -153,11 +190,12 @@ pub(crate) fn take(
     ch: &mut Channel,
     ot: &mut OtReceiver,
     peer: Role,
-    field: Field,
-    parameters: &Parameters,
+    code: &Code,
+    deviation: Option<InsecureDeviation>,
     rng: &mut impl CryptoRng,
 ) -> Result<Watchlist> {
-    let (n, t) = (parameters.servers, parameters.watched);
+    let n = code.parameters().servers;
+    let t = code.parameters().watched + deviation.map_or(0, InsecureDeviation::watch_more);
     let mut order: Vec<usize> = (0..n).collect();
     for i in 0..t {
         order.swap(i, rng.random_range(i..n));
@@ -174,23 +212,29 @@ pub(crate) fn take(
     }
     ch.send(&flips)?;
     let masked = ch.recv_exact("shares of the proof", 8 * n)?;
-    let shares: Vec<(u64, u64)> = (others.iter())
+    let points = code.positions();
+    let received: Vec<(u64, u64)> = (others.iter())
         .map(|&i| {
             let mut word = [0; 8];
             word.copy_from_slice(&masked[8 * i..8 * i + 8]);
-            // A wrong share makes a wrong proof, and the peer the one who finds it.
-            (point(i), field.reduce((u64::from_le_bytes(word) ^ pad(&key(&strings, i))).into()))
+            (points[i], u64::from_le_bytes(word) ^ pad(&key(&strings, i)))
         })
         .collect();
-    ch.send(&at_zero(field, &shares).to_le_bytes())?;
+    let mut nonce = [0; 32];
+    rng.fill_bytes(&mut nonce);
+    ch.send(&commitment(&nonce, at_zero(code.field(), &received)))?;
+    let seed = ch.recv_exact("polynomial of the proof", 32)?;
+    let mut polynomial = [0; 32];
+    polynomial.copy_from_slice(&seed);
+    let (right, _) = shares(code, &polynomial);
+    let wrong = others.iter().zip(&received).fold(0, |all, (&i, &(_, share))| all | (share ^ right[i]));
+    if wrong != 0 {
+        return Err(abort(peer, "watchlist: its shares of the proof are not those of a polynomial"));
+    }
+    ch.send(&nonce)?;
     ch.flush().map_err(Error::from)?;
     let keys = servers.iter().map(|&i| key(&strings, i)).collect();
     Ok(Watchlist { servers: servers.to_vec(), keys, total: n })
-}
-
-/// Where the proof's polynomial is evaluated for a server.
-fn point(server: usize) -> u64 {
-    server as u64 + 1
 }
 
 fn pad(key: &Key) -> u64 {
@@ -208,10 +252,11 @@ fn key(strings: &[si_ring::Bits; KEY_BITS], i: usize) -> Key {
     blake3::derive_key("si-leviosa: key of a virtual server", &bytes)
 }
 
-/// The value at 0 of the polynomial of degree below the number of points.
+/// The value at 0 of the polynomial of degree below the number of points, with these values up to multiples of p.
 fn at_zero(field: Field, points: &[(u64, u64)]) -> u64 {
     // Which points they are is our secret; the steps taken depend on their number only.
     points.iter().fold(0, |sum, &(x, y)| {
+        let y = field.reduce(y.into());
         let (above, below) = points
             .iter()
             .filter(|(z, _)| *z != x)

@@ -1,4 +1,5 @@
-//! Cheating clients and servers against honest peers: accused by the check that is there for it.
+//! Clients and servers that cheat at evaluations by ring-LWE: accused by the check that is there for it. All other cheats, and how often
+//! they go unnoticed, are tested in the crate, with evaluations in the clear.
 
 use std::sync::Arc;
 
@@ -50,41 +51,16 @@ fn half() -> usize {
 }
 
 #[test]
-fn cheating_clients_are_caught() {
+fn cheats_at_evaluations_are_caught() {
     let cases = [
-        (InputCodeword(half()), "narrow code"),
-        (Query(half()), "watchlist: its query"),
-        (UnequalInput, "linear relation"),
-        (BitCodeword(half()), "narrow code"),
-        (NotABit, "a relation between values"),
-        (OtherBits, "a relation between values"),
-        (ChangedBetweenLayers, "linear relation"),
-        (ChangedSquare, "a relation between values"),
-        (Proof, "narrow code"),
+        (Role::Client, InputCodeword(half()), "narrow code"),
+        (Role::Client, Query(half()), "watchlist: its query"),
+        (Role::Server(0), EvaluationInput(half()), "watchlist: its answer"),
+        (Role::Server(0), ShiftedAnswers, "watchlist: its answer"),
+        (Role::Server(0), Answer(half()), "watchlist: its answer"),
     ];
-    for (deviation, by) in cases {
-        is_accused(Role::Client, deviation, BITS, BATCH, by);
-    }
-}
-
-#[test]
-fn cheating_servers_are_caught() {
-    let cases = [
-        (WeightCodeword(half()), "no codeword"),
-        (EvaluationInput(half()), "watchlist: its answer"),
-        (ShareCodeword(half()), "no codeword"),
-        (Answer(half()), "watchlist: its answer"),
-        (UnequalWeight, "linear relation"),
-        (OtherAnswer, "a relation between values"),
-        (BitCodeword(half()), "narrow code"),
-        (NotABit, "a relation between values"),
-        (OtherBits, "a relation between values"),
-        (ChangedBetweenLayers, "linear relation"),
-        (ChangedSquare, "a relation between values"),
-        (Proof, "narrow code"),
-    ];
-    for (deviation, by) in cases {
-        is_accused(Role::Server(0), deviation, BITS, BATCH, by);
+    for (cheat, deviation, by) in cases {
+        is_accused(cheat, deviation, BITS, BATCH, by);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use si_api::{Adversary, Protocol, Reveal};
+use si_api::{Adversary, Options, Protocol, Reveal};
 use si_leviosa::LevioSA;
 use si_testing::conformance::Conformance;
 use si_testing::graphs::CASES;
@@ -28,11 +28,14 @@ fn queries_may_share_a_block() {
     unsupported.fold(suite, |suite, case| suite.without(case.name, NO_CHAIN)).check().unwrap();
 }
 
+/// The batch of the experiment: the fewest bytes are those of blocks of eight.
 #[test]
-fn large_blocks_take_few_evaluations_a_product() {
+fn large_batches_take_few_evaluations_a_product() {
     let graph = si_models::zoo::graph("mnist-dnn4-square").unwrap();
-    let plan = LevioSA::default().with_queries_in_a_block(8).plan(&graph, 56).unwrap();
-    assert!(plan.log2_soundness <= -40.0, "{plan:?}");
+    let plan = LevioSA::default().plan(&graph, 120).unwrap();
+    assert!(plan.log2_soundness <= -40.0 && plan.queries >= 8, "{plan:?}");
     let (layer, products, evaluations) = &plan.products[0];
     assert!(*evaluations as f64 <= 4.5 * *products as f64, "{layer}: {evaluations} for {products}");
+    let notes = LevioSA::default().notes(&graph, 120, Options::default()).unwrap();
+    assert!(notes.iter().any(|note| note.starts_with(&format!("{layer}: {evaluations} passive OLEs"))), "{notes:?}");
 }
