@@ -1,6 +1,6 @@
 //! A transport over TLS: as `si_wire::TcpTransport`, with the bytes encrypted on their way.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustls::Connection;
-use si_wire::{Error, Result, Transport};
+use si_wire::{Error, Result, Transport, read_some};
 
 /// What one read takes from the socket at most (local).
 const READ_BYTES: usize = 64 << 10;
@@ -174,20 +174,8 @@ impl Transport for TlsTransport {
             if filled == buf.len() {
                 return Ok(());
             }
-            match self.stream.read(&mut self.raw) {
-                Ok(0) => return Err(Error::Closed { peer: self.peer.clone() }),
-                Ok(n) => self.open(n)?,
-                Err(e) => match e.kind() {
-                    ErrorKind::Interrupted => {}
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                        return Err(Error::Timeout { peer: self.peer.clone(), waited: self.timeout });
-                    }
-                    ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
-                        return Err(Error::Closed { peer: self.peer.clone() });
-                    }
-                    _ => return Err(Error::Io { what: format!("receiving from {}", self.peer), source: e }),
-                },
-            }
+            let n = read_some(&self.stream, &mut self.raw, &self.peer, self.timeout)?;
+            self.open(n)?;
         }
     }
 

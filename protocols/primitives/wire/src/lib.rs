@@ -20,6 +20,6 @@ pub use memory::memory_pair;
 pub use message::{Message, Reader, put_bytes, put_u32, put_u64};
 pub use meter::{Entry, Meter, Phase, Scope, Totals};
 pub use role::Role;
-pub use tcp::TcpTransport;
+pub use tcp::{TcpTransport, read_some};
 pub use transport::Transport;
 pub use turns::Turns;

@@ -133,6 +133,29 @@ impl TcpTransport {
     }
 }
 
+/// Reads what a socket has, at least one byte, waiting for it no longer than the socket's timeout, which is `waited`.
+///
+/// # Errors
+/// [`Error::Timeout`], [`Error::Closed`] if the peer has hung up, [`Error::Io`] for anything else.
+pub fn read_some(mut socket: impl Read, buf: &mut [u8], peer: &str, waited: Duration) -> Result<usize> {
+    let peer = || peer.to_owned();
+    loop {
+        let error = match socket.read(buf) {
+            Ok(0) => return Err(Error::Closed { peer: peer() }),
+            Ok(n) => return Ok(n),
+            Err(e) => e,
+        };
+        return Err(match error.kind() {
+            ErrorKind::Interrupted => continue,
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout { peer: peer(), waited },
+            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+                Error::Closed { peer: peer() }
+            }
+            _ => Error::Io { what: format!("receiving from {}", peer()), source: error },
+        });
+    }
+}
+
 fn write_all(mut out: TcpStream, jobs: &Receiver<Vec<u8>>, slot: &Mutex<Option<std::io::Error>>) {
     for bytes in jobs {
         if let Err(e) = out.write_all(&bytes) {
@@ -155,20 +178,7 @@ impl Transport for TcpTransport {
     fn recv(&mut self, buf: &mut [u8]) -> Result<()> {
         let mut filled = 0;
         while filled < buf.len() {
-            match self.stream.read(&mut buf[filled..]) {
-                Ok(0) => return Err(Error::Closed { peer: self.peer.clone() }),
-                Ok(n) => filled += n,
-                Err(e) => match e.kind() {
-                    ErrorKind::Interrupted => {}
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                        return Err(Error::Timeout { peer: self.peer.clone(), waited: self.timeout });
-                    }
-                    ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
-                        return Err(Error::Closed { peer: self.peer.clone() });
-                    }
-                    _ => return Err(Error::Io { what: format!("receiving from {}", self.peer), source: e }),
-                },
-            }
+            filled += read_some(&mut self.stream, &mut buf[filled..], &self.peer, self.timeout)?;
         }
         Ok(())
     }
