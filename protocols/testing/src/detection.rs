@@ -119,11 +119,12 @@ pub fn consistent(hits: u64, trials: u64, probability: f64, doubt: f64) -> Verdi
 #[must_use]
 pub fn binomial_tails(hits: u64, trials: u64, probability: f64) -> (f64, f64) {
     // 0 ln 0 is 0 here.
-    let power = |p: f64, n: u64| if n == 0 { 0.0 } else { n as f64 * p.ln() };
+    let power = |ln_p: f64, n: u64| if n == 0 { 0.0 } else { n as f64 * ln_p };
+    let (ln_hit, ln_miss) = (probability.ln(), (1.0 - probability).ln());
     let mut ln_ways = 0.0;
     let (mut at_most, mut at_least) = (0.0, 0.0);
     for x in 0..=trials {
-        let p = (ln_ways + power(probability, x) + power(1.0 - probability, trials - x)).exp();
+        let p = (ln_ways + power(ln_hit, x) + power(ln_miss, trials - x)).exp();
         at_most += if x <= hits { p } else { 0.0 };
         at_least += if x >= hits { p } else { 0.0 };
         ln_ways += ((trials - x) as f64).ln() - ((x + 1) as f64).ln();
