@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::experiment::{Cell, Experiment};
 use crate::machine;
 use crate::orchestrate::{order, run_id};
-use crate::record::{Folder, RUNS_CSV};
+use crate::record::{Folder, RUNS_CSV, Status};
 
 /// The newest record of an experiment by this code on this machine, and what it has.
 #[derive(Debug, Default)]
@@ -36,7 +36,8 @@ impl Begun {
         };
         let newest = folders.filter(ours).max_by_key(|f| (f.begun_utc(), f.name()));
         Ok(newest.map_or_else(Self::default, |f| Self {
-            runs: f.runs.iter().map(|r| r.run_id.clone()).collect(),
+            // What a full disk cut short is done again.
+            runs: f.runs.iter().filter(|r| r.status != Status::Disk).map(|r| r.run_id.clone()).collect(),
             trials: f.trials.iter().map(|t| t.setting.clone()).collect(),
             folder: Some(f.dir),
         }))

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::experiment::Experiment;
 use crate::job::{Job, PartyReport, RecordOf};
-use crate::orchestrate::{End, Stage, ensure_some, run_id};
+use crate::orchestrate::{ensure_some, run_id};
 use crate::record::{Recorder, Status};
+use crate::stage::{End, Stage};
 use crate::{machine, row, spawn};
 
 /// The job of the first repetition of the first cell, for parties that are started by hand.
@@ -44,8 +45,9 @@ pub(crate) fn record(job: &Job, reports: [PartyReport; 2], records: &Path) -> Re
     let end = End { outcome, verdict, drops: None };
     let (row, phases) = row::of(&facts, &end);
     let mut recorder = Recorder::create_under(records, &machine::describe(), machine::commit().0, &of.experiment)?;
-    recorder.append(&row, &phases, &row::answers(&facts, &end))?;
+    let row = recorder.append(&row, &phases, &row::answers(&facts, &end))?;
     recorder.log(&row::describe(&row))?;
     recorder.seal()?;
+    ensure!(row.status != Status::Disk, "{}: make room there, and run both parties again", row.reason);
     Ok(recorder.dir().to_owned())
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use si_netem::{Means, Profile};
 
@@ -13,6 +13,7 @@ use crate::begun::Begun;
 use crate::cli::{ListArgs, RunArgs};
 use crate::estimate::{Estimator, Expectation};
 use crate::experiment::{Experiment, Size};
+use crate::orchestrate::CutShort;
 use crate::record::RUNS_CSV;
 use crate::{by_hand, inputs, links, orchestrate, registry, report};
 
@@ -79,13 +80,20 @@ pub(crate) fn run(args: &RunArgs) -> Result<End> {
         let resume = args.resume.as_deref().or(begun.folder.as_deref());
         let summary = orchestrate::run(experiment, &args.records, resume, &estimator, &stop)?;
         let folder = summary.folder.display();
-        if summary.stopped {
-            eprintln!("stopped after {} rows; the rest: {}", summary.written, args.rest(name, &summary.folder));
-            return Ok(End::Stopped);
+        let (written, rest) = (summary.written, args.rest(name, &summary.folder));
+        match summary.cut_short {
+            Some(CutShort::Stopped) => {
+                eprintln!("stopped after {written} rows; the rest: {rest}");
+                return Ok(End::Stopped);
+            }
+            Some(CutShort::DiskFull(why)) => {
+                bail!("a disk is full: {why}; this run's {written} rows are kept in {folder}; make room, then: {rest}");
+            }
+            None => {}
         }
         print(&format!("\n{}\nrecords: {folder}", report::totals(&summary.folder)?.trim_end()))?;
         if summary.failed > 0 {
-            let (failed, written) = (summary.failed, summary.written);
+            let failed = summary.failed;
             eprintln!(
                 "error: {failed} of {written} repetitions failed; their rows in {folder}/runs.csv say why, more is in log.txt"
             );

@@ -45,6 +45,8 @@ pub(crate) struct Job {
     pub(crate) means: Means,
     /// Connections that the protocol may use.
     pub(crate) lanes: u32,
+    /// Threads of the party's pool.
+    pub(crate) threads: u32,
     /// How the server behaves.
     #[serde(default)]
     pub(crate) server: Behaviour,
@@ -151,6 +153,8 @@ pub(crate) enum Failure {
     },
     /// The peer was silent for too long.
     Timeout,
+    /// A disk of this party's is full.
+    DiskFull,
     /// The peer hung up: the reason is to be found there.
     PeerLost,
     /// The protocol cannot do this.

@@ -26,6 +26,7 @@ mod row;
 mod secure;
 mod soundness;
 mod spawn;
+mod stage;
 mod trials;
 mod trips;
 mod verify;

@@ -3,28 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
-use si_api::{Model, Rounding};
-use si_netem::{Namespaces, Profile};
 
+use crate::behaviour::Behaviour;
 use crate::estimate::{Basis, Estimator};
-use crate::experiment::{Cell, Experiment, Load, Size};
-use crate::inputs::{self, Source};
-use crate::job::{Job, Journal};
+use crate::experiment::{Cell, Experiment, Size};
 use crate::progress::{Progress, Task};
-use crate::record::{Folder, Method, Recorder, Status};
-use crate::row::{self, Facts};
-use crate::verify::{Oracle, Verdict};
-use crate::{cost, machine, registry, spawn, trials};
+use crate::record::space::says_full;
+use crate::record::{Folder, Recorder, Status};
+use crate::stage::{self, End, Stage};
+use crate::trials::{self, Trials};
+use crate::{cost, machine, registry, row};
 
 /// Where records go unless the command line says otherwise.
 pub(crate) const RECORDS: &str = "results/records";
-
-/// How long a party waits for its peer to appear; both are started together (local).
-const CONNECT_TIMEOUT_S: u64 = 20;
 
 /// How a run of an experiment ended.
 pub(crate) struct Summary {
@@ -34,14 +28,26 @@ pub(crate) struct Summary {
     pub(crate) failed: usize,
     /// Rows written by this run.
     pub(crate) written: usize,
-    /// Whether the user stopped it.
-    pub(crate) stopped: bool,
+    /// Why it ended before all was done.
+    pub(crate) cut_short: Option<CutShort>,
 }
+
+/// Why a run ended before all was done.
+pub(crate) enum CutShort {
+    /// The user stopped it.
+    Stopped,
+    /// A disk was full: which one, in words.
+    DiskFull(String),
+}
+
+/// A setting of trials: its group, its name, how the server behaves.
+type Setting<'e> = (&'e Trials, String, &'e Behaviour);
 
 /// Runs what is missing of an experiment: all of it in a new folder under `records`, or the rest in `resume`.
 ///
 /// # Errors
-/// If the experiment does not fit this program, or the records cannot be written.
+/// If the experiment does not fit this program, or the records cannot be written. A disk that fills up while it runs is
+/// no error here: the summary says so.
 pub(crate) fn run(
     experiment: &Experiment,
     records: &Path,
@@ -51,7 +57,7 @@ pub(crate) fn run(
 ) -> Result<Summary> {
     let text = toml::to_string(experiment).context("the experiment as TOML")?;
     let cells = experiment.cells();
-    let mut settings = Vec::new();
+    let mut settings: Vec<Setting<'_>> = Vec::new();
     for t in &experiment.trials {
         settings.extend(t.settings()?.into_iter().map(|(name, server)| (t, name, server)));
     }
@@ -61,7 +67,7 @@ pub(crate) fn run(
     let mut stage = Stage::load(&cells)?;
 
     let (commit, _) = machine::commit();
-    let mut recorder = match resume {
+    let recorder = match resume {
         None => Recorder::create_under(records, &machine::describe(), commit, &text)?,
         Some(folder) => {
             let recorder = Recorder::resume(folder, &text)?;
@@ -79,7 +85,7 @@ pub(crate) fn run(
         cell: name.clone(),
         expected: None,
     });
-    let mut progress = Progress::new(todo.iter().map(|(_, c)| task(c, estimator)).chain(of_trials).collect());
+    let progress = Progress::new(todo.iter().map(|(_, c)| task(c, estimator)).chain(of_trials).collect());
     let trials = if settings.is_empty() { String::new() } else { format!(", {} settings of trials", settings.len()) };
     progress.say(&format!(
         "{}: {} repetitions of {} cells, {expected}{trials}; records in {}",
@@ -88,74 +94,134 @@ pub(crate) fn run(
         cells.len(),
         recorder.dir().display()
     ));
-    stage.absent.values().for_each(|why| progress.say(&format!("skipped: {why}")));
-    recorder.log(&format!("{} repetitions to do, code {}, {}", todo.len(), machine::COMMIT, machine::PROFILE))?;
-    for (_, cell) in todo.iter().filter(|(repetition, _)| *repetition == 1) {
-        for note in cost::notes(cell) {
-            recorder.log(&format!("{}: {note}", cell.name()))?;
+    stage.all_absent().for_each(|why| progress.say(&format!("skipped: {why}")));
+
+    let summary = Summary { folder: recorder.dir().to_owned(), failed: 0, written: 0, cut_short: None };
+    let mut run = Run { experiment, recorder, progress, stop, summary };
+    let ran = run.begin(&todo).and_then(|()| run.repetitions(&mut stage, todo)).and_then(|()| run.trials(settings));
+    run.end(ran)
+}
+
+/// A run that has begun.
+struct Run<'r> {
+    experiment: &'r Experiment,
+    recorder: Recorder,
+    progress: Progress,
+    stop: &'r AtomicBool,
+    summary: Summary,
+}
+
+impl Run<'_> {
+    /// Notes in the log what is to be done, by which code, and what there is to know of it.
+    fn begin(&mut self, todo: &[(u64, &Cell)]) -> Result<()> {
+        let build = format!("code {}, {}", machine::COMMIT, machine::PROFILE);
+        self.recorder.log(&format!("{} repetitions to do, {build}", todo.len()))?;
+        for (_, cell) in todo.iter().filter(|(repetition, _)| *repetition == 1) {
+            for note in cost::notes(cell) {
+                self.recorder.log(&format!("{}: {note}", cell.name()))?;
+            }
         }
+        Ok(())
     }
 
-    let mut summary = Summary { folder: recorder.dir().to_owned(), failed: 0, written: 0, stopped: false };
-    let mut skipped: BTreeMap<String, String> = BTreeMap::new();
-    for (repetition, cell) in todo {
-        let id = run_id(cell, repetition);
-        progress.begin(&id);
-        let mut facts = stage.facts(experiment, cell, repetition)?;
-        let done = match skipped.get(&cell.name()) {
-            Some(why) => Some(End::skipped(why.clone())),
-            None => stage.repetition(&mut facts, stop, &mut recorder)?,
-        };
-        let Some(end) = done else {
-            summary.stopped = true;
-            recorder.log("stopped by the user")?;
-            break;
-        };
-        let (row, phases) = row::of(&facts, &end);
-        if row.status == Status::Skipped {
-            skipped.insert(cell.name(), row.reason.clone());
-        }
-        recorder.append(&row, &phases, &row::answers(&facts, &end))?;
-        discard(&journal(recorder.dir(), &id))?;
-        summary.written += 1;
-        summary.failed += usize::from(row::is_failure(&row, &cell.server));
-        let line = row::describe(&row);
-        recorder.log(&line)?;
-        progress.end(&line);
-    }
-    for (t, name, server) in settings {
-        if summary.stopped {
-            break;
-        }
-        progress.begin(&name);
-        let row = match trials::run_setting(experiment, t, (&name, server), stop) {
-            Ok(Some(row)) => row,
-            Ok(None) => {
-                summary.stopped = true;
-                recorder.log("stopped by the user")?;
+    /// Runs repetitions until they are done, the user stops them, or the disk is full.
+    fn repetitions(&mut self, stage: &mut Stage, todo: Vec<(u64, &Cell)>) -> Result<()> {
+        let mut skipped: BTreeMap<String, String> = BTreeMap::new();
+        for (repetition, cell) in todo {
+            if self.is_cut_short() {
                 break;
             }
-            // The other settings are worth having; this one is done again with --resume.
-            Err(e) => {
-                (summary.failed, summary.written) = (summary.failed + 1, summary.written + 1);
-                let line = format!("error: {e:#}");
-                recorder.log(&line)?;
-                progress.end(&line);
-                continue;
+            let id = run_id(cell, repetition);
+            self.progress.begin(&id);
+            let mut facts = stage.facts(self.experiment, cell, repetition)?;
+            let done = match skipped.get(&cell.name()) {
+                Some(why) => Some(End::skipped(why.clone())),
+                None => stage.repetition(&mut facts, self.stop, &mut self.recorder)?,
+            };
+            let Some(end) = done else { return self.stopped() };
+            let (row, phases) = row::of(&facts, &end);
+            if row.status == Status::Skipped {
+                skipped.insert(cell.name(), row.reason.clone());
             }
-        };
-        recorder.append_trials(&row)?;
-        summary.written += 1;
-        let line = format!(
-            "{name}  {} trials: {} caught, {} fooled, {} unharmed, {} broken",
-            row.trials, row.caught, row.fooled, row.unharmed, row.broken
-        );
-        recorder.log(&line)?;
-        progress.end(&line);
+            let row = self.recorder.append(&row, &phases, &row::answers(&facts, &end))?;
+            self.summary.written += 1;
+            self.summary.failed += usize::from(row::is_failure(&row, &cell.server));
+            if row.status == Status::Disk {
+                // With the journal of its plan, the run goes on where it is now.
+                self.summary.cut_short = Some(CutShort::DiskFull(row.reason.clone()));
+            } else {
+                stage::discard(&stage::journal(self.recorder.dir(), &id))?;
+            }
+            self.line(&row::describe(&row))?;
+        }
+        Ok(())
     }
-    progress.finish();
-    recorder.seal()?;
-    Ok(summary)
+
+    /// Runs settings of trials, in the same way.
+    fn trials(&mut self, settings: Vec<Setting<'_>>) -> Result<()> {
+        for (t, name, server) in settings {
+            if self.is_cut_short() {
+                break;
+            }
+            self.progress.begin(&name);
+            match trials::run_setting(self.experiment, t, (&name, server), self.stop) {
+                Ok(Some(row)) => {
+                    self.recorder.append_trials(&row)?;
+                    self.summary.written += 1;
+                    self.line(&format!(
+                        "{name}  {} trials: {} caught, {} fooled, {} unharmed, {} broken",
+                        row.trials, row.caught, row.fooled, row.unharmed, row.broken
+                    ))?;
+                }
+                Ok(None) => return self.stopped(),
+                // The other settings are worth having; this one is done again with --resume.
+                Err(e) => {
+                    (self.summary.failed, self.summary.written) = (self.summary.failed + 1, self.summary.written + 1);
+                    self.line(&format!("error: {e:#}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether to run nothing more.
+    fn is_cut_short(&mut self) -> bool {
+        if self.recorder.is_full() && self.summary.cut_short.is_none() {
+            let why = format!("no space left in {}", self.recorder.dir().display());
+            self.summary.cut_short = Some(CutShort::DiskFull(why));
+        }
+        self.summary.cut_short.is_some()
+    }
+
+    fn stopped(&mut self) -> Result<()> {
+        self.summary.cut_short = Some(CutShort::Stopped);
+        self.recorder.log("stopped by the user")
+    }
+
+    /// A line for the log and for the user.
+    fn line(&mut self, line: &str) -> Result<()> {
+        self.progress.end(line);
+        self.recorder.log(line)
+    }
+
+    /// Closes the record.
+    fn end(mut self, ran: Result<()>) -> Result<Summary> {
+        self.progress.finish();
+        let cut_short = self.is_cut_short();
+        match ran {
+            Err(e) if says_full(&e) && !cut_short => {
+                self.summary.cut_short = Some(CutShort::DiskFull(format!("{e:#}")));
+            }
+            Err(e) if says_full(&e) => {}
+            ran => ran?,
+        }
+        match self.recorder.seal() {
+            // Without a hash list it is as if it had been killed, and goes on in the same way.
+            Err(e) if says_full(&e) && matches!(self.summary.cut_short, Some(CutShort::DiskFull(_))) => {}
+            sealed => sealed?,
+        }
+        Ok(self.summary)
+    }
 }
 
 pub(crate) fn ensure_some(experiment: &Experiment, cells: &[Cell]) -> Result<()> {
@@ -200,238 +266,4 @@ fn same_code(folder: &Path) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Where the client of a run of Fusion keeps its state until the run's row is written. It holds secrets of the run, so it
-/// is no part of the record.
-fn journal(folder: &Path, run_id: &str) -> PathBuf {
-    folder.join(format!("journal-{}", crate::agree::short_hash(run_id.as_bytes())))
-}
-
-fn discard(journal: &Path) -> Result<()> {
-    match std::fs::remove_file(journal) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(e).with_context(|| format!("cannot delete {}", journal.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What stays loaded between repetitions.
-pub(crate) struct Stage {
-    sources: BTreeMap<String, Source>,
-    oracles: BTreeMap<String, (Oracle, String)>,
-    /// Data sets and models whose files were not fetched, and what to do about it.
-    absent: BTreeMap<String, String>,
-}
-
-/// How a repetition ended, with the answers compared if there are any.
-pub(crate) struct End {
-    /// What the processes did.
-    pub(crate) outcome: spawn::Outcome,
-    /// Comparison with the oracle, if the client had answers.
-    pub(crate) verdict: Option<Verdict>,
-    /// Packets that the link dropped, if that can be told.
-    pub(crate) drops: Option<u64>,
-}
-
-/// The link of one repetition, where that is the kernel's work.
-struct Net(Option<Namespaces>);
-
-impl Net {
-    fn up(profile: &Profile) -> si_netem::Result<Self> {
-        if profile.means.is_kernel() { Namespaces::up(profile).map(|n| Self(Some(n))) } else { Ok(Self(None)) }
-    }
-
-    /// Takes the link down; how many packets it has dropped. What stays behind is logged, for the row is not lost by it.
-    fn down(self, recorder: &mut Recorder) -> Result<Option<u64>> {
-        let Some(net) = self.0 else { return Ok(None) };
-        let drops = net.drops();
-        if let Err(e) = net.down() {
-            recorder.log(&format!("the link was not removed: {e}"))?;
-        }
-        Ok(drops)
-    }
-}
-
-impl Stage {
-    /// Loads what the cells need. Files that were not fetched are no error: the cells that need them are skipped.
-    pub(crate) fn load(cells: &[Cell]) -> Result<Self> {
-        let mut stage = Self { sources: BTreeMap::new(), oracles: BTreeMap::new(), absent: BTreeMap::new() };
-        for cell in cells {
-            let Cell { dataset, model, .. } = cell;
-            if !stage.sources.contains_key(dataset) && !stage.absent.contains_key(dataset) {
-                match Source::open(dataset) {
-                    Ok(source) => drop(stage.sources.insert(dataset.clone(), source)),
-                    Err(e) => drop(stage.absent.insert(dataset.clone(), not_fetched(e)?)),
-                }
-            }
-            if !stage.oracles.contains_key(model) && !stage.absent.contains_key(model) {
-                match si_models::zoo::model(model) {
-                    Ok(m) => {
-                        let hash = model_hash(&m);
-                        stage.oracles.insert(model.clone(), (Oracle::new(m), hash));
-                    }
-                    Err(e) => drop(stage.absent.insert(model.clone(), not_fetched(e.into())?)),
-                }
-            }
-            if let Some((source, (oracle, _))) = stage.sources.get(dataset).zip(stage.oracles.get(model)) {
-                source.fits(oracle.graph())?;
-            }
-        }
-        Ok(stage)
-    }
-
-    /// Why a cell cannot be run here.
-    fn absent(&self, cell: &Cell) -> Option<&String> {
-        [&cell.model, &cell.dataset].into_iter().find_map(|name| self.absent.get(name))
-    }
-
-    fn parts(&mut self, cell: &Cell) -> Result<(&Source, &mut Oracle)> {
-        let source = self.sources.get(&cell.dataset);
-        let oracle = self.oracles.get_mut(&cell.model).map(|(oracle, _)| oracle);
-        source.zip(oracle).with_context(|| format!("the model or the data set of {} was not loaded", cell.name()))
-    }
-
-    /// What is known of a repetition before it is run.
-    pub(crate) fn facts(&self, experiment: &Experiment, cell: &Cell, repetition: u64) -> Result<Facts> {
-        Ok(Facts {
-            run_id: run_id(cell, repetition),
-            experiment: experiment.name.clone(),
-            cell: cell.clone(),
-            repetition,
-            card: registry::card(&cell.protocol, cell.options, cell.plan())?,
-            profile: Profile::named(&cell.link)?.by(cell.means),
-            seed: experiment.seed,
-            model_hash: self.oracles.get(&cell.model).map(|(_, hash)| hash.clone()).unwrap_or_default(),
-            data_hash: self.sources.get(&cell.dataset).map(Source::hash).unwrap_or_default(),
-            started_utc: crate::record::utc_now(),
-            load_avg_milli: machine::load_avg_milli(),
-            resumed: None,
-            threads: u64::from(spawn::THREADS),
-            placement: "same-host".to_owned(),
-        })
-    }
-
-    /// Runs one repetition. `None` if the user stops it.
-    fn repetition(&mut self, facts: &mut Facts, stop: &AtomicBool, recorder: &mut Recorder) -> Result<Option<End>> {
-        if let Some(why) = self.absent(&facts.cell) {
-            return Ok(Some(End::skipped(why.clone())));
-        }
-        let mut job = match self.job(facts) {
-            Ok(job) => job,
-            Err(e) => return Ok(Some(End::skipped(format!("{e:#}")))),
-        };
-        if job.plan.as_ref().map(registry::plan).transpose()?.is_some_and(|plan| plan.is_chunked()) {
-            let path = journal(recorder.dir(), &facts.run_id);
-            let done = si_fusion::progress(&path)?.unwrap_or_default();
-            facts.resumed = (done.inferences_done > 0).then_some(done.inferences_done as u64);
-            job.journal = Some(Journal { path, chunks_done: done.chunks_done });
-        }
-        facts.started_utc = crate::record::utc_now();
-        facts.load_avg_milli = machine::load_avg_milli();
-        let net = match Net::up(&facts.profile) {
-            Ok(net) => net,
-            Err(e) => return Ok(Some(End::of(Status::Error, e.to_string()))),
-        };
-        let limit = Duration::from_secs(facts.cell.timeout_s);
-        let ran = spawn::run(&job, limit, stop, net.0.as_ref());
-        let drops = net.down(recorder)?;
-        let Some(outcome) = ran? else { return Ok(None) };
-        if stop.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        if !outcome.stderr.is_empty() {
-            recorder.log(&format!("{}\n{}", facts.run_id, outcome.stderr.trim_end()))?;
-        }
-        let verdict = self.verdict(facts, &job, &outcome)?;
-        Ok(Some(End { outcome, verdict, drops }))
-    }
-
-    /// The client's answers against the oracle, if there are any.
-    pub(crate) fn verdict(&mut self, facts: &Facts, job: &Job, outcome: &spawn::Outcome) -> Result<Option<Verdict>> {
-        let Some(client) = outcome.client().filter(|_| outcome.status == Status::Ok) else { return Ok(None) };
-        let revealed = facts.cell.options.reveal == si_api::Reveal::Scores;
-        let (source, oracle) = self.parts(&facts.cell)?;
-        oracle.check(source, &job.queries, &client.answers, facts.card.rounding, revealed).map(Some)
-    }
-
-    pub(crate) fn job(&mut self, facts: &Facts) -> Result<Job> {
-        let cell = &facts.cell;
-        let (protocol, plan, queries, public) = match &cell.load {
-            Load::Batch(n) => (cell.protocol.clone(), None, *n, 0),
-            Load::Plan(p) if p.method == Method::Measured => {
-                (cell.protocol.clone(), Some(p.clone()), p.queries, p.public)
-            }
-            // A real batch of the inner protocol, which reports scale to the plan.
-            Load::Plan(_) => (registry::inner(&cell.protocol)?.to_owned(), None, cell.run_inferences(), 0),
-        };
-        let (source, oracle) = self.parts(cell)?;
-        // A plan that tolerates wrong public samples is a test of accuracy: any images, with their true labels. One that
-        // does not would refuse an honest model for every mistake of its own: images that it certainly gets right.
-        let tests_accuracy = plan.as_ref().is_some_and(|p| p.tolerance > 0);
-        let known = |position| match source.label(oracle.graph(), position) {
-            Some(truth) if tests_accuracy => Ok(Some(truth)),
-            _ => oracle.sure_label(source, position),
-        };
-        let draw = inputs::draw(source, (facts.seed, facts.repetition), queries, public, known)?;
-        Ok(Job {
-            run_id: facts.run_id.clone(),
-            protocol,
-            plan,
-            model: cell.model.clone(),
-            dataset: cell.dataset.clone(),
-            queries: draw.queries,
-            public: draw.public,
-            journal: None,
-            score_tolerance_ulp: (facts.card.rounding == Rounding::OneBit).then(|| oracle.tolerance_ulp()),
-            options: cell.options,
-            link: cell.link.clone(),
-            means: cell.means,
-            lanes: cell.lanes,
-            server: cell.server.clone(),
-            seed: facts.seed.wrapping_add(facts.repetition),
-            address: "127.0.0.1:0".to_owned(),
-            connect_timeout_s: CONNECT_TIMEOUT_S,
-            timeout_s: cell.timeout_s,
-            pretend_commit: None,
-            record: None,
-            supervised: true,
-        })
-    }
-}
-
-/// Why files are absent, if that is what is wrong.
-///
-/// # Errors
-/// Any other error, as it is.
-fn not_fetched(e: anyhow::Error) -> Result<String> {
-    let dataset = matches!(e.downcast_ref(), Some(si_datasets::Error::NotFetched { .. }));
-    let model = matches!(e.downcast_ref(), Some(si_models::Error::NotFetched { .. }));
-    if dataset || model { Ok(format!("{e:#}")) } else { Err(e) }
-}
-
-/// Graph and fixed-point weights.
-pub(crate) fn model_hash(model: &Model) -> String {
-    let mut hash = blake3::Hasher::new();
-    hash.update(model.graph().canonical().as_bytes());
-    for layer in (0..model.graph().nodes().len()).filter_map(|i| model.fixed(i)) {
-        layer.weights.iter().chain(&layer.bias).for_each(|w| {
-            hash.update(&w.to_le_bytes());
-        });
-    }
-    hash.finalize().to_hex().to_string()
-}
-
-impl End {
-    fn skipped(reason: String) -> Self {
-        Self::of(Status::Skipped, reason)
-    }
-
-    /// Of a repetition whose parties were never started.
-    fn of(status: Status, reason: String) -> Self {
-        let (accused, reports, stderr) = (String::new(), Vec::new(), String::new());
-        let outcome = spawn::Outcome { status, reason, accused, reports, stderr };
-        Self { outcome, verdict: None, drops: None }
-    }
 }

@@ -63,6 +63,8 @@ pub(crate) fn run(args: &PartyArgs) -> Result<bool> {
     if let Some(namespace) = &args.netns {
         si_netem::enter(namespace)?; // before any other thread is started
     }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(job.threads as usize).build_global();
+    pool.context("the party's threads")?;
     if job.supervised {
         end_with_supervisor();
     }
@@ -330,6 +332,7 @@ fn agreement(job: &Job, graph: &Graph, profile: &Profile) -> Result<Agreement> {
     a.add("link", &job.link);
     a.add("profile of the link", short_hash(format!("{profile:?}").as_bytes()));
     a.add("lanes", job.lanes.to_string());
+    a.add("threads", job.threads.to_string());
     a.add("record", job.record.as_ref().map_or("none".to_owned(), |r| short_hash(r.experiment.as_bytes())));
     Ok(a)
 }
@@ -368,6 +371,7 @@ fn classify(e: &anyhow::Error) -> Failure {
         Some(si_api::Error::Abort { accused, .. }) => Failure::Abort { accused: accused.to_string() },
         Some(si_api::Error::Unsupported { .. }) => Failure::Unsupported,
         Some(si_api::Error::Wire(e)) => wire(e),
+        Some(si_api::Error::DiskFull { .. }) => Failure::DiskFull,
         Some(_) => Failure::Other,
         None => e.downcast_ref::<si_wire::Error>().map_or(Failure::Other, wire),
     }

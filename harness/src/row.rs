@@ -7,8 +7,8 @@ use crate::behaviour::Behaviour;
 use crate::experiment::{Cell, FusionPlan};
 use crate::job::PartyReport;
 use crate::machine;
-use crate::orchestrate::End;
 use crate::record::{AnswerRow, HONEST, LinkGate, Method, PhaseRow, RunRow, Status};
+use crate::stage::End;
 use crate::trips::one_way_trips;
 
 /// What is known of a repetition before it is run.
@@ -27,7 +27,6 @@ pub(crate) struct Facts {
     pub(crate) load_avg_milli: Option<u64>,
     /// Inferences that were done before the run was resumed.
     pub(crate) resumed: Option<u64>,
-    pub(crate) threads: u64,
     /// Where the parties' processes ran.
     pub(crate) placement: String,
 }
@@ -196,7 +195,7 @@ fn before(facts: &Facts) -> RunRow {
         dirty,
         rustc: machine::RUSTC.to_owned(),
         target_features: machine::features_in_use(),
-        threads: facts.threads,
+        threads: u64::from(cell.threads),
         lanes: u64::from(cell.lanes),
         placement: facts.placement.clone(),
         load_avg_milli: facts.load_avg_milli,
@@ -212,7 +211,7 @@ pub(crate) fn is_failure(row: &RunRow, server: &Behaviour) -> bool {
         Status::Wrong => server.is_honest(),
         Status::Abort => server.is_honest() || row.accused != SERVER,
         Status::Error => !server.breaks_messages(),
-        Status::Timeout | Status::Memory => true,
+        Status::Timeout | Status::Memory | Status::Disk => true,
     }
 }
 
@@ -283,7 +282,6 @@ mod tests {
             started_utc: "2025-01-31T12:00:00Z".to_owned(),
             load_avg_milli: None,
             resumed: None,
-            threads: 1,
             placement: "same-host".to_owned(),
         }
     }

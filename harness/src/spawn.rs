@@ -27,9 +27,6 @@ const KEPT_STDERR_BYTES: u64 = 64 << 10;
 /// Longest line of a party's report (local): scores of a batch of queries.
 const MAX_LINE_BYTES: u64 = 64 << 20;
 
-/// Worker threads of each party (agreement: a column of the records).
-pub(crate) const THREADS: u32 = 1;
-
 /// How a repetition ended.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -248,6 +245,7 @@ impl Seen {
             let reason = format!("the {role} in {}: {message}", self.stage);
             return match failure {
                 Failure::Abort { accused } => Some((0, Status::Abort, message.clone(), accused.clone())),
+                Failure::DiskFull => plain(1, Status::Disk, reason),
                 Failure::Unsupported => plain(3, Status::Skipped, message.clone()),
                 Failure::Other => plain(4, Status::Error, reason),
                 Failure::Timeout => plain(5, Status::Timeout, reason),
@@ -275,7 +273,6 @@ fn start(role: Role, job: &Path, args: &[String], tell: &Sender<(Role, News)>) -
     let program = std::env::current_exe().context("the path of this program")?;
     let mut command = Command::new(&program);
     command.arg("party").arg("--job").arg(job).arg("--role").arg(role.to_string()).args(args);
-    command.env("RAYON_NUM_THREADS", THREADS.to_string());
     let (name, value) = crate::machine::HUGE_PAGES;
     if std::env::var_os(name).is_none() {
         command.env(name, value);
@@ -358,6 +355,7 @@ mod tests {
         is(&Seen { stderr: "x\nlast words\n".to_owned(), ..ended(256) }, false, Status::Error, "last words");
         is(&ended(0), false, Status::Error, "no message");
         is(&failed(Failure::Timeout), false, Status::Timeout, "the server in online: why");
+        is(&failed(Failure::DiskFull), false, Status::Disk, "the server in online: why");
         is(&failed(Failure::Unsupported), false, Status::Skipped, "why");
         is(&failed(Failure::Other), false, Status::Error, "why");
         let accused = failed(Failure::Abort { accused: "server".to_owned() }).verdict(false).unwrap();

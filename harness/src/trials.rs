@@ -19,10 +19,10 @@ use crate::behaviour::{Behaviour, Servers};
 use crate::experiment::{Experiment, FusionPlan};
 use crate::inputs::{Source, split};
 use crate::machine;
-use crate::orchestrate::model_hash;
 use crate::record::{Samples, TrialRow, utc_now};
 use crate::registry::{self, FusionRun};
 use crate::row::word;
+use crate::stage::model_hash;
 
 /// Settings of one plan, one for each server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

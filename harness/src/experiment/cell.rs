@@ -3,7 +3,7 @@
 use si_api::{Options, Reveal, Truncation};
 use si_netem::Means;
 
-use super::{Behaviour, DEFAULT_LANES, FusionPlan};
+use super::{Behaviour, DEFAULT_LANES, DEFAULT_THREADS, FusionPlan};
 use crate::record::Method;
 
 /// The size of one repetition.
@@ -36,6 +36,8 @@ pub(crate) struct Cell {
     pub(crate) timeout_s: u64,
     /// Connections that the protocol may use side by side.
     pub(crate) lanes: u32,
+    /// Threads of each party's pool.
+    pub(crate) threads: u32,
     /// How the server behaves.
     pub(crate) server: Behaviour,
     /// What the parties agree on.
@@ -59,6 +61,9 @@ impl Cell {
         }
         if self.lanes != DEFAULT_LANES {
             name += &format!("/lanes{}", self.lanes);
+        }
+        if self.threads != DEFAULT_THREADS {
+            name += &format!("/threads{}", self.threads);
         }
         if self.means.is_kernel() {
             name += &format!("/{}", self.means);

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use si_api::Options;
 use si_netem::Means;
 
-use super::{DEFAULT_LANES, Experiment, FusionPlan, Runs, Servers, Size, Trials};
+use super::{DEFAULT_LANES, DEFAULT_THREADS, Experiment, FusionPlan, Runs, Servers, Size, Trials};
 use crate::registry;
 
 /// The file, or one `[[runs]]` in it: a key that a group does not have is the file's. Unknown keys are refused.
@@ -25,6 +25,7 @@ pub(super) struct File {
     repetitions: Option<u32>,
     timeout_s: Option<u64>,
     lanes: Option<u32>,
+    threads: Option<Vec<u32>>,
     server: Option<Servers>,
     options: Option<Options>,
     fusion: Option<Vec<FusionPlan>>,
@@ -94,6 +95,7 @@ impl File {
             repetitions: given("repetitions", self.repetitions, &whole.repetitions)?,
             timeout_s: given("timeout_s", self.timeout_s, &whole.timeout_s)?,
             lanes: self.lanes.or(whole.lanes).unwrap_or(DEFAULT_LANES),
+            threads: self.threads.or_else(|| whole.threads.clone()).unwrap_or_else(|| vec![DEFAULT_THREADS]),
             server: self.server.or_else(|| whole.server.clone()).unwrap_or_default(),
             options: self.options.or(whole.options).unwrap_or_default(),
             fusion: self.fusion.or(common).unwrap_or_default(),

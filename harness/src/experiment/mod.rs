@@ -31,6 +31,12 @@ const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/experiment
 /// background.
 const DEFAULT_LANES: u32 = 2;
 
+/// Threads of each party's pool where an experiment says nothing.
+const DEFAULT_THREADS: u32 = 1;
+
+/// The most that a pool may have: more is a slip of the pen (local).
+const MOST_THREADS: u32 = 256;
+
 /// One experiment. As TOML it is an experiment again, with every key written out in every group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Experiment {
@@ -73,6 +79,9 @@ pub(crate) struct Runs {
     pub(crate) timeout_s: u64,
     /// Connections between two parties that a protocol may use side by side.
     pub(crate) lanes: u32,
+    /// Threads of each party's pool; more than one for protocols whose card says that they use them.
+    #[serde(skip_serializing_if = "is_default_threads")]
+    pub(crate) threads: Vec<u32>,
     /// How the server behaves: `honest`, `cheat:NAME`, or a list of these.
     pub(crate) server: Servers,
     /// What the parties agree on.
@@ -80,6 +89,10 @@ pub(crate) struct Runs {
     /// Plans of Fusion, in place of `batches` for its protocols.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) fusion: Vec<FusionPlan>,
+}
+
+fn is_default_threads(threads: &[u32]) -> bool {
+    threads == [DEFAULT_THREADS]
 }
 
 /// How much of an experiment is run.
@@ -288,7 +301,8 @@ impl Runs {
             let means = Profile::named(link).map_or(self.means, |p| p.by(self.means).means);
             for model in &self.models {
                 let served = self.server.0.iter().flat_map(|s| loads.iter().map(move |load| (s, load)));
-                for (server, (load, repetitions, timeout_s)) in served {
+                let threaded = served.flat_map(|s| self.threads.iter().map(move |t| (s, *t)));
+                for ((server, (load, repetitions, timeout_s)), threads) in threaded {
                     let planned = matches!(load, Load::Plan(_));
                     for protocol in self.protocols.iter().filter(|p| registry::is_planned(p) == planned) {
                         cells.push(Cell {
@@ -301,6 +315,7 @@ impl Runs {
                             repetitions: *repetitions,
                             timeout_s: *timeout_s,
                             lanes: self.lanes,
+                            threads,
                             server: server.clone(),
                             options: self.options,
                         });
@@ -330,6 +345,10 @@ impl Runs {
         }
         if self.batches.contains(&0) || self.batches.is_empty() {
             bail!("batches must hold numbers of at least 1");
+        }
+        let distinct = self.threads.iter().collect::<BTreeSet<_>>().len() == self.threads.len();
+        if self.threads.is_empty() || !distinct || !self.threads.iter().all(|t| (1..=MOST_THREADS).contains(t)) {
+            bail!("threads must hold different numbers from 1 to {MOST_THREADS}");
         }
         let servers = &self.server.0;
         if servers.is_empty() || servers.iter().enumerate().any(|(i, s)| servers[..i].contains(s)) {

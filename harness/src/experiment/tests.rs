@@ -110,6 +110,9 @@ fn groups_that_make_no_sense_are_refused() {
         (group("repetitions = 0"), vec!["repetitions must be at least 1"]),
         (group("batches = [4, 4]"), vec!["cell plain/tiny/lan/batch4 stands twice"]),
         (group("batches = []"), vec!["batches must hold"]),
+        (group("threads = []"), vec!["threads must hold different numbers from 1 to 256"]),
+        (group("threads = [2, 1, 2]"), vec!["threads must hold different numbers"]),
+        (group("threads = [0]"), vec!["threads must hold different numbers"]),
         (group("") + &group(""), vec!["cell plain/tiny/lan/batch1 stands twice"]),
         (group("links = []") + &group(""), vec!["[[runs]] 1 of 2", "links is empty"]),
         ("[[runs]]\nprotocols = [\"plain\"]".to_owned(), vec!["[[runs]] 1 of 1", "models is missing"]),
@@ -131,8 +134,17 @@ fn cells_that_differ_have_different_names() {
     let mut cell = parse(GROUPS).unwrap().cells()[0].clone();
     assert_eq!(cell.name(), "plain/tiny/lan/batch1");
     cell.options = Options { reveal: si_api::Reveal::Label, truncation: si_api::Truncation::Faithful };
-    cell.lanes = 1;
-    assert_eq!(cell.name(), "plain/tiny/lan/batch1/label/faithful/lanes1");
+    (cell.lanes, cell.threads) = (1, 2);
+    assert_eq!(cell.name(), "plain/tiny/lan/batch1/label/faithful/lanes1/threads2");
+}
+
+#[test]
+fn threads_are_a_dimension_and_one_is_not_named() {
+    let e = parse("protocols = [\"plain\"]\nmodels = [\"tiny\"]\nthreads = [1, 2]").unwrap();
+    let cells: Vec<_> = e.cells().into_iter().map(|c| (c.name(), c.threads)).collect();
+    assert_eq!(cells[..2], [("plain/tiny/lan/batch1".to_owned(), 1), ("plain/tiny/lan/batch1/threads2".to_owned(), 2)]);
+    let one = toml::to_string(&parse("protocols = [\"plain\"]\nmodels = [\"tiny\"]").unwrap()).unwrap();
+    assert!(!one.contains("threads") && toml::to_string(&e).unwrap().contains("threads = [1, 2]"), "{one}");
 }
 
 #[test]
@@ -143,7 +155,7 @@ fn the_photographs_experiment_is_small_at_the_normal_size() {
     let squeezenet = normal.iter().find(|c| c.name() == "cheetah/squeezenet/lan/batch1").unwrap();
     assert!(squeezenet.repetitions >= 5, "as many photographs");
     for c in &normal {
-        assert!(c.queries() == 1 && (c.model == "squeezenet" || c.repetitions == 1), "{}", c.name());
+        assert!(c.queries() == 1 && (c.model == "squeezenet" || c.repetitions <= 2), "{}", c.name());
     }
     assert!(full.iter().any(|c| c.model == "resnet50" && c.plan().is_some_and(|p| p.n == Some(4))));
 }

@@ -1,15 +1,19 @@
 //! Records: what a run leaves behind. One folder per `bench run`, appended to and never edited, and read back by
 //! `bench check` and `bench report`. `results/SCHEMA.md` explains every column; a test keeps it and this module together.
 
+mod columns;
 mod folder;
+mod recorder;
 mod rows;
 #[cfg(test)]
 pub(crate) mod samples;
 pub(crate) mod seal;
+pub(crate) mod space;
 mod trials;
 mod utc;
 
-pub(crate) use folder::{Folder, Recorder};
+pub(crate) use folder::Folder;
+pub(crate) use recorder::Recorder;
 pub(crate) use rows::{AnswerRow, HONEST, LinkGate, Machine, Method, PhaseRow, RunRow, Status};
 pub(crate) use trials::{Samples, TrialRow};
 pub(crate) use utc::{utc_date, utc_now};

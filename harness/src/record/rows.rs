@@ -17,6 +17,8 @@ pub(crate) enum Status {
     Timeout,
     /// A party ran out of memory, or above its limit.
     Memory,
+    /// A disk was full before the run was done, or before it was written down: it is done again when the record is resumed.
+    Disk,
     /// Anything else that kept answers from arriving: a lost peer, a malformed frame, a refused parameter.
     #[default]
     Error,
@@ -311,6 +313,7 @@ impl std::fmt::Display for Status {
             Self::Abort => "abort",
             Self::Timeout => "timeout",
             Self::Memory => "memory",
+            Self::Disk => "disk",
             Self::Error => "error",
             Self::Skipped => "skipped",
         })

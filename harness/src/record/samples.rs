@@ -1,6 +1,33 @@
 //! Synthetic records for tests: whole, consistent, and small enough to check by hand. Never written by `bench run`.
 
-use super::{AnswerRow, Folder, HONEST, LinkGate, Machine, Method, PhaseRow, RunRow, Samples, Status, TrialRow};
+use std::fs;
+use std::path::Path;
+
+use super::{
+    AnswerRow, Folder, HONEST, LinkGate, Machine, Method, PhaseRow, Recorder, RunRow, Samples, Status, TrialRow,
+};
+
+/// A record with two repetitions, still being written.
+pub(super) fn begun(root: &Path) -> Recorder {
+    let mut r = Recorder::create(&root.join("f"), &machine(), "name = \"x\"\n").unwrap();
+    for n in 1..=2 {
+        let (run, phases) = run("cheetah", "lan", n);
+        r.append(&run, &phases, &answers(&run)).unwrap();
+    }
+    r
+}
+
+/// Replaces a part of a file.
+pub(super) fn edit(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{from} is not in {text}");
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+/// Why a folder is not read.
+pub(super) fn refusal(dir: &Path) -> String {
+    format!("{:#}", Folder::read(dir).unwrap_err())
+}
 
 pub(crate) fn machine() -> Machine {
     Machine {

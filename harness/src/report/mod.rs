@@ -11,7 +11,9 @@ mod compare;
 mod diff;
 mod fusion_cost;
 mod html;
+mod judged;
 mod markdown;
+mod metric;
 mod operators;
 mod pages;
 mod paper;
@@ -20,6 +22,7 @@ mod soundness;
 mod splice;
 mod sweep;
 mod table;
+mod threads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -27,6 +30,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use rayon::prelude::*;
 
 use crate::check::{self, Severity};
 use crate::commands::print;
@@ -36,6 +40,7 @@ pub(crate) use diff::diff;
 use html::Page;
 use pages::Source;
 use paper::Others;
+use plot::Data;
 
 /// What to report from, and where to.
 #[derive(Clone, Debug, clap::Args)]
@@ -78,17 +83,20 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     let cautions = sound(&folders)?;
     let others = Others::read(&args.paper)?;
     let every = cells(&folders);
-    let judged = cheating::judged(&folders);
+    let judged = judged::judged(&folders);
     ensure!(!every.is_empty() || !cheating::page(&folders).is_empty(), "no runs in {}", shown(&folders));
-    // Points of a sweep are many and of no paper: they have a page of their own.
-    let (swept, all): (Vec<_>, Vec<_>) = every.iter().cloned().partition(sweep::is_swept);
+    // Points of a sweep are many and of no paper: they have a page of their own. So have series over threads.
+    let single = every.iter().filter(|c| !threads::is_threaded(c)).cloned();
+    let (swept, all): (Vec<_>, Vec<_>) = single.partition(sweep::is_swept);
+    let over_threads = threads::series(&folders);
 
     let out = &args.out;
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let figures = plot::draw(&swept, &all, &judged, &others);
+    let data = Data { swept: &swept, front: &all, threads: &over_threads, trials: &judged, others: &others };
+    let figures = plot::draw(&data);
     if args.part != Some(Part::Tables) {
+        figures.par_iter().try_for_each(|f| f.write(out))?;
         for f in &figures {
-            f.write(out)?;
             print(&format!("{0}/{1}.svg and {0}/{1}.png", out.display(), f.name))?;
         }
     }
@@ -153,7 +161,7 @@ pub(crate) fn totals(dir: &Path) -> Result<String> {
 
 /// Whether theory lies in the interval of what was measured, if there is a theory of this adversary.
 pub(crate) fn agrees_with_theory(trials: &TrialRow) -> Option<bool> {
-    cheating::Judged::new(trials).agrees()
+    judged::Judged::new(trials).agrees()
 }
 
 /// The profile of a link that may be named by its means.

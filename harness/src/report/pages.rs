@@ -10,7 +10,9 @@ use super::cells::{Cell, smallest_loads};
 use super::paper::Others;
 use super::plot::{self, Figure};
 use super::table::Detail;
-use super::{ReportArgs, accuracy, beside, cheating, claims, compare, fusion_cost, operators, soundness, sweep, table};
+use super::{
+    ReportArgs, accuracy, beside, cheating, claims, compare, fusion_cost, operators, soundness, sweep, table, threads,
+};
 use crate::record::Folder;
 
 /// What pages are made of.
@@ -34,6 +36,11 @@ const ACCURACY_NOTE: &str = "What each network answers in floating point, in fix
 const MEMORY_NOTE: &str = "Greatest resident memory of a process in MiB, loading of network and images included: median \
     [least..greatest repetition].";
 
+const THREADS_NOTE: &str = "Time of one query with pools of one and of more threads, both parties on the machine of the \
+    record: they share its cores, so a second thread gains only where the other party waits. Median [least..greatest \
+    repetition]; the ratio with the interval that holds it in 95 % of resamples. A protocol whose card says that it computes \
+    with one thread is not run with more. All other tables are of one thread a party.";
+
 /// What a reader must know to read the tables.
 const LEGEND: &str = "**time** barrier released until the client holds checked answers, offline phase included, set-up \
     excluded: median [fastest..slowest] · **link s** what bytes and rounds take by \
@@ -43,10 +50,17 @@ const LEGEND: &str = "**time** barrier released until the client holds checked a
     queries in one batch, or Fusion's plan: R queries, B copies of each, T public samples · **link** made by the model in the \
     transport, unless (netem) or (tun) says that the kernel's TCP ran over a shaped interface";
 
-/// A title and what stands below it, or that nothing was recorded.
-fn page(title: &str, note: &str, body: &str) -> String {
-    let body = if body.trim().is_empty() { "Not run: there are no records of it." } else { body };
-    format!("# {title}\n\n{note}\n\n{body}\n")
+/// What stands below a title, or that nothing was recorded, and which experiment would.
+fn or_not_run(body: &str, experiment: &str) -> String {
+    if body.trim().is_empty() {
+        return format!("Not run: there are no records of it. `bench run {experiment}` makes one.\n");
+    }
+    body.to_owned()
+}
+
+/// A page with a title.
+fn page(title: &str, note: &str, body: &str, experiment: &str) -> String {
+    format!("# {title}\n\n{note}\n\n{}\n", or_not_run(body, experiment))
 }
 
 impl Source<'_, '_> {
@@ -63,16 +77,18 @@ impl Source<'_, '_> {
         let cheating = with_figures(cheating::page(self.folders), &["detection", "accuracy"]);
         let cost = with_figures(fusion_cost::page(all), &["fusion-cost"]);
         let links = with_figures(sweep::page(self.swept), &["links-"]);
+        let threads = with_figures(threads::page(self.folders), &["threads-"]);
         Ok(vec![
             ("README.md", self.index(cautions)),
             ("comparison.md", compare::bands(others, all)),
             ("claims.md", claims::page(others, all)),
-            ("links.md", page("Time against the link", "", &links)),
-            ("fusion-cost.md", page("The price of Fusion", "", &cost)),
-            ("cheating.md", page("Cheating servers", "", &cheating)),
+            ("links.md", page("Time against the link", "", &links, "link-sweep")),
+            ("threads.md", page("More threads", THREADS_NOTE, &threads, "threads")),
+            ("fusion-cost.md", page("The price of Fusion", "", &cost, "fusion-cost")),
+            ("cheating.md", page("Cheating servers", "", &cheating, "fusion-detection")),
             ("soundness.md", soundness::page()?.to_owned()),
-            ("operators.md", page("Cost by operator", OPERATORS_NOTE, &operators::tables(all))),
-            ("accuracy.md", page("Accuracy", ACCURACY_NOTE, &accuracy::images(all))),
+            ("operators.md", page("Cost by operator", OPERATORS_NOTE, &operators::tables(all), "mnist-lan")),
+            ("accuracy.md", page("Accuracy", ACCURACY_NOTE, &accuracy::images(all), "imagenet")),
         ])
     }
 
@@ -136,14 +152,15 @@ impl Source<'_, '_> {
         let mut out = String::from("# Report\n\n");
         let _ = writeln!(out, "{}", table::provenance(self.folders, all));
         out += "All of it on one page: `index.html`. Other pages: [papers and rivals beside ours](comparison.md), [claims of \
-                the papers](claims.md), [time against the link](links.md), [the price of Fusion](fusion-cost.md), [cheating \
+                the papers](claims.md), [time against the link](links.md), [more threads](threads.md), [the price of Fusion](fusion-cost.md), [cheating \
                 servers](cheating.md), [Fusion's plans](soundness.md), [cost by operator](operators.md), [accuracy image by \
                 image](accuracy.md), [how it was measured](../METHOD.md), [why to distrust it](../BIAS.md).\n\n";
         let _ = writeln!(out, "## Totals\n\n{LEGEND}.\n\n{}", table::headline(all, Detail::Full));
         let _ = writeln!(out, "## Cost of one query\n\n{}", table::amortised(all));
-        let _ = writeln!(out, "## Memory\n\n{MEMORY_NOTE}\n\n{}", table::memory(all));
-        let _ = writeln!(out, "## Accuracy\n\n{ACCURACY_NOTE}\n\n{}", accuracy::summary(all));
-        let _ = writeln!(out, "## Silent OT against IKNP\n\n{}", beside::ot_extension(all));
+        let memory = or_not_run(&table::memory(all), "memory");
+        let _ = writeln!(out, "## Memory\n\n{MEMORY_NOTE}\n\n{memory}\n{}", self.in_page("memory-"));
+        let _ = writeln!(out, "## Accuracy\n\n{ACCURACY_NOTE}\n\n{}", or_not_run(&accuracy::summary(all), "imagenet"));
+        let _ = writeln!(out, "## Silent OT against IKNP\n\n{}", or_not_run(&beside::ot_extension(all), "mnist-lan"));
         let _ = writeln!(out, "## Set-up, once for two parties\n\n{}", table::setup(all));
         let _ = writeln!(
             out,

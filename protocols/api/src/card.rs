@@ -86,4 +86,7 @@ pub struct Card {
     pub gaps: Vec<String>,
     /// What wrappers may rely on.
     pub offers: Offers,
+    /// Whether a party makes use of more threads than one, as many as its pool (rayon's) has. Outputs and messages are the
+    /// same for any number. If not, more would measure nothing.
+    pub parallel: bool,
 }

@@ -37,6 +37,12 @@ pub enum Error {
         /// What is wrong, with the numbers, and what to do.
         what: String,
     },
+    /// A file of our own could not be written for want of space: no fault of the peer's, and with room it can be done again.
+    #[error("{what}")]
+    DiskFull {
+        /// Which file, and what was tried.
+        what: String,
+    },
     /// A check of a maliciously secure protocol failed: a result, not a mishap.
     #[error("abort: {accused} is accused by the check '{check}'")]
     Abort {

@@ -1,4 +1,4 @@
-//! Linear layers as Cheetah runs them, in CPU time of one thread, both parties together: encrypt, transform the weights,
+//! Linear layers as Cheetah runs them, in CPU time (of one thread with `RAYON_NUM_THREADS=1`), both parties together: encrypt, transform the weights,
 //! multiply, flood, decrypt. Nothing is sent; bytes and windows are printed. The sum over all layers of ResNet50:
 //! `cargo run --release -p si-cheetah --example linear_layers`.
 #![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros, and a failed step fails the benchmark")]

@@ -4,14 +4,15 @@
 //!
 //! Shapes: ResNet50 v1, 224x224, 1000 classes, strides on the first 1x1 convolution of a stage and on its shortcut (as in the
 //! networks of `si-models`; v1.5 has them on the 3x3). Ring 2^37, random weights of 9 bits and a sign (cost does not depend on
-//! them), random shares. Both parties in this one thread and process, nothing sent: `client` encrypts and decrypts, `server`
-//! does the rest with the weights transformed within (once for the batch). Times are CPU times of one run; for layers that
+//! them), random shares. Both parties in this one process in turn, nothing sent: `client` encrypts and decrypts, `server`
+//! does the rest with the weights transformed within (once for the batch), by as many threads as `RAYON_NUM_THREADS` says.
+//! Times are CPU times of one run, the last line is elapsed time; for layers that
 //! occur several times they and the bytes are of all occurrences (measured once and multiplied). Some outputs are checked
 //! against the definition.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use cpu_time::ThreadTime;
+use cpu_time::ProcessTime;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use si_rlwe::{CostWeights, Layer, LinearPlan, Params, generate_keys};
@@ -114,21 +115,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "server ms"
     );
     let (mut up, mut down, mut bytes_up, mut bytes_down, mut products, mut polys) = (0, 0, 0, 0, 0, 0);
-    let (mut client_time, mut server_time) = (Duration::ZERO, Duration::ZERO);
+    let (mut client_time, mut server_time, mut elapsed) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     for (times, layer) in resnet50() {
         let layer = Layer { batch, ..layer };
         let plan = LinearPlan::new(&params, &layer, &costs)?;
         let [client_share, server_share] = [1, 2].map(|seed| numbers(seed << 40, plan.input_len(), RING_BITS));
         let plain: Vec<i64> = numbers(3, plan.weight_len(), 10).iter().map(|&w| w as i64 - 512).collect();
 
-        let start = ThreadTime::now();
+        let start = ProcessTime::now();
         let queries = plan.encrypt(&secret, &client_share, &mut rng)?;
         let encrypted = start.elapsed();
-        let start = ThreadTime::now();
+        let (start, clock) = (ProcessTime::now(), Instant::now());
         let weights = plan.defer_weights(&plain)?;
         let (answers, server_out) = plan.answer(&public, &weights, &queries, Some(&server_share), &mut rng)?;
         let server = start.elapsed();
-        let start = ThreadTime::now();
+        let served = clock.elapsed();
+        let start = ProcessTime::now();
         let client_out = plan.decrypt(&secret, &answers)?;
         let client = encrypted + start.elapsed();
 
@@ -176,6 +178,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         polys += times * cost.weight_polys;
         client_time += client * count;
         server_time += server * count;
+        elapsed += served * count;
     }
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     println!("all: {up} ciphertexts up, {down} down, {products} products, {polys} weight polynomials");
@@ -191,6 +194,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         server_time.as_secs_f64(),
         (client_time + server_time).as_secs_f64()
     );
+    println!("elapsed: server {:.2} s", elapsed.as_secs_f64());
     if let Some(peak) = peak_mib() {
         println!("peak memory of both parties in this process: {peak} MiB");
     }

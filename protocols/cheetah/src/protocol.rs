@@ -177,9 +177,11 @@ fn card(truncation: Truncation, extension: Extension) -> Card {
         gaps: strings(&[
             "activations are shared over the truncated ring and extended before linear layers (truncate-and-reduce of \
              SIRNN); the paper keeps the full ring. Cheaper, same outputs up to the paper's own one-bit error",
-            "OT extension has a thread and a lane of its own; otherwise one thread takes turns between operators and network",
+            "OT extension has a thread and a lane of its own; more threads serve the server's weights and products alone, all \
+             else is one thread that takes turns between operators and network",
             "no security at all against a server that deviates: that is what fusion(cheetah) is for",
         ]),
         offers: Offers::ALL,
+        parallel: true,
     }
 }

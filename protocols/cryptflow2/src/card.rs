@@ -59,5 +59,6 @@ pub(crate) fn card(linear: LinearLayers, comparison: Comparison) -> Card {
         leaks: vec!["the graph: operators, shapes and fixed-point format are public".to_owned()],
         gaps: gaps.map(str::to_owned).to_vec(),
         offers: Offers::ALL,
+        parallel: false,
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn card(inner: &Card, plan: &Plan, bound: Option<Bound>, missing: &[S
         leaks: inner.leaks.clone(),
         gaps: inner.gaps.iter().map(|gap| format!("{id}: {gap}")).collect(),
         offers: inner.offers,
+        parallel: inner.parallel,
     };
     if let Some(bound) = bound {
         card.assumptions.push(format!(

@@ -71,8 +71,8 @@ impl Client for FusionClient {
         let run = self.begin(queries)?;
         self.ended = true; // until this run has gone well
         let answers = self.answers(queries, &run).inspect_err(|e| {
-            // What a server *sent* may not be tried again; a connection that was lost may.
-            if !is_lost(e) {
+            // What a server *sent* may not be tried again; what a lost connection or a full disk of ours cut short may.
+            if !is_cut_short(e) {
                 let _ = self.end(false, &e.to_string()); // the error itself matters more than its record
             }
         })?;
@@ -168,7 +168,9 @@ impl FusionClient {
     }
 }
 
-/// Whether an error says no more than that the connection is gone, which any server can bring about by itself.
-fn is_lost(e: &Error) -> bool {
-    matches!(e, Error::Wire(WireError::Closed { .. } | WireError::Timeout { .. } | WireError::Io { .. }))
+/// Whether an error says no more than that the connection is gone, which any server can bring about by itself, or that the
+/// client's own disk is full.
+fn is_cut_short(e: &Error) -> bool {
+    let lost = matches!(e, Error::Wire(WireError::Closed { .. } | WireError::Timeout { .. } | WireError::Io { .. }));
+    lost || matches!(e, Error::DiskFull { .. })
 }

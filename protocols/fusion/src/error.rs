@@ -1,3 +1,5 @@
+use std::io;
+
 use crate::{JournalError, Plan, PlanError};
 
 /// Why a Fusion protocol cannot be set up.
@@ -59,6 +61,16 @@ pub enum FusionError {
 
 impl From<FusionError> for si_api::Error {
     fn from(e: FusionError) -> Self {
-        Self::invalid(e.to_string())
+        match e {
+            FusionError::Journal(JournalError::Io { kind, .. }) if is_full(kind) => {
+                Self::DiskFull { what: e.to_string() }
+            }
+            e => Self::invalid(e.to_string()),
+        }
     }
+}
+
+/// Whether a write failed for want of space.
+fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -40,6 +40,7 @@ fn claiming(offers: Offers) -> Arc<dyn Protocol> {
         computational_bits: 128,
         rounding: Rounding::Exact,
         offers,
+        parallel: false,
         ..PlainInsecure::new().card().clone()
     };
     Arc::new(Claims(PlainInsecure::new(), card))

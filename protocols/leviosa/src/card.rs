@@ -35,5 +35,6 @@ pub(crate) fn card(security_bits: u32) -> Card {
         leaks: leaks.map(str::to_owned).to_vec(),
         gaps: gaps.map(str::to_owned).to_vec(),
         offers: Offers::ALL,
+        parallel: false,
     }
 }

@@ -99,5 +99,6 @@ fn card() -> Card {
         gaps: Vec::new(),
         // Equal queries are equal on the wire, and the server reads them.
         offers: Offers { hides_input: false, fresh_randomness: false, positions_alike: true, answers_apart: true },
+        parallel: true,
     }
 }

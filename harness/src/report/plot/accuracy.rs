@@ -8,7 +8,7 @@ use super::axis::{Axis, Spacing};
 use super::canvas::{Align, Drawing, Fill, Marker, PALETTE, Type};
 use super::panel::{Frame, Key, MARGIN, horizontal_axis, legend, title, value_axis, whisker};
 use crate::record::Samples;
-use crate::report::cheating::Judged;
+use crate::report::judged::Judged;
 use crate::stats::clopper_pearson;
 
 /// Steps of a curve (local).

@@ -8,7 +8,7 @@ use super::axis::{Axis, Spacing};
 use super::canvas::{Align, Drawing, Fill, GREY, Marker, PALETTE, Type};
 use super::panel::{Frame, Key, MARGIN, horizontal_axis, legend, title, value_axis, whisker};
 use crate::record::{HONEST, Samples};
-use crate::report::cheating::{Judged, plan, sizes};
+use crate::report::judged::{Judged, plan, sizes};
 
 /// Least chance that is drawn (local): ten thousand runs see nothing below.
 const LEAST: f64 = 1e-5;

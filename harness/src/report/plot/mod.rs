@@ -7,11 +7,14 @@ mod detection;
 mod dots;
 mod font;
 mod fusion_cost;
+mod lines;
 mod looks;
 mod measured;
+mod memory;
 mod panel;
 mod soundness;
 mod sweep;
+mod threads;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,11 +22,12 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::cells::Cell;
-use super::cheating::Judged;
 use super::fusion_cost::prices;
+use super::judged::Judged;
 use super::operators;
 use super::paper::Others;
 use super::sweep::sweeps;
+use super::threads::Series;
 
 /// A figure: the name of its files, what it shows, and itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,13 +47,27 @@ impl Figure {
     }
 }
 
-/// Every figure that the cells and the trials allow: of points of link sweeps, of the other cells, of trials.
-pub(crate) fn draw(swept: &[Cell<'_>], front: &[Cell<'_>], trials: &[Judged<'_>], others: &Others) -> Vec<Figure> {
+/// What figures are drawn from.
+pub(crate) struct Data<'d, 'a> {
+    /// Points of link sweeps.
+    pub(crate) swept: &'d [Cell<'a>],
+    /// The other cells with one thread a party.
+    pub(crate) front: &'d [Cell<'a>],
+    /// Series over threads.
+    pub(crate) threads: &'d [Series<'a>],
+    pub(crate) trials: &'d [Judged<'a>],
+    pub(crate) others: &'d Others,
+}
+
+/// Every figure that the data allow.
+pub(crate) fn draw(data: &Data<'_, '_>) -> Vec<Figure> {
+    let Data { swept, front, threads: over_threads, trials, others } = *data;
     let mut figures = Vec::new();
     let mut add = |name: String, caption: String, drawing: Option<canvas::Drawing>| {
         figures.extend(drawing.map(|drawing| Figure { name, caption, drawing }));
     };
-    let models: BTreeSet<&str> = swept.iter().chain(front).map(|c| c.setting().model.as_str()).collect();
+    let models = swept.iter().chain(front).map(|c| c.setting().model.as_str());
+    let models: BTreeSet<&str> = models.chain(over_threads.iter().map(|s| s.model.as_str())).collect();
     let (all_prices, all_sweeps) = (prices(front), sweeps(swept));
     for model in models {
         let of_model: Vec<&Cell<'_>> = front.iter().filter(|c| c.setting().model == model).collect();
@@ -66,6 +84,11 @@ pub(crate) fn draw(swept: &[Cell<'_>], front: &[Cell<'_>], trials: &[Judged<'_>]
         let priced: Vec<_> = all_prices.iter().filter(|p| p.cell.setting().model == model).collect();
         let (name, caption) = named("fusion-cost", "The price of Fusion");
         add(name, caption, fusion_cost::fusion_cost(&priced));
+        let (name, caption) = named("memory", "Memory against the batch");
+        add(name, caption, memory::memory(&of_model));
+        let (name, caption) = named("threads", "Time against threads");
+        let of_threads: Vec<_> = over_threads.iter().filter(|s| s.model == model).collect();
+        add(name, caption, threads::threads(&of_threads));
     }
     add("detection".into(), "Detection, measured and computed".into(), detection::detection(trials));
     add("accuracy".into(), "The accuracy test".into(), accuracy::accuracy(trials));
@@ -104,7 +127,7 @@ pub(crate) fn file_name(parts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::cells::cells;
-    use super::super::cheating::judged;
+    use super::super::judged::judged;
     use super::super::paper::tests::real;
     use super::*;
     use crate::record::{Folder, samples};
@@ -130,7 +153,7 @@ mod tests {
         let trials = judged(&folders);
         let dir = tempfile::tempdir().unwrap();
         let others = real();
-        let figures = draw(&all, &all, &trials, &others);
+        let figures = draw(&Data { swept: &all, front: &all, threads: &[], trials: &trials, others: &others });
         figures.iter().for_each(|f| f.write(dir.path()).unwrap());
         let names: Vec<_> = figures.into_iter().map(|f| f.name).collect();
         let expect = [
@@ -138,6 +161,7 @@ mod tests {
             "communication-mnist-cnn4",
             "amortised-mnist-cnn4",
             "fusion-cost-mnist-cnn4",
+            "memory-mnist-cnn4",
             "detection",
             "accuracy",
             "bytes-cheetah-mnist-cnn4",
@@ -156,6 +180,7 @@ mod tests {
         dots::time(&of_model, &others).unwrap().assert_legible();
         dots::communication(&of_model, &others).unwrap().assert_legible();
         measured::amortised(&of_model).unwrap().assert_legible();
+        memory::memory(&of_model).unwrap().assert_legible();
         measured::bytes(&all[0]).unwrap().assert_legible();
         soundness::soundness().assert_legible();
         soundness::accuracy_test().assert_legible();
@@ -167,14 +192,15 @@ mod tests {
     #[test]
     fn figures_without_data_are_left_out() {
         let others = real();
-        let names: Vec<_> = draw(&[], &[], &[], &others).into_iter().map(|f| f.name).collect();
+        let nothing = Data { swept: &[], front: &[], threads: &[], trials: &[], others: &others };
+        let names: Vec<_> = draw(&nothing).into_iter().map(|f| f.name).collect();
         assert_eq!(names, ["fusion-soundness", "fusion-accuracy-test"]);
         let mut f = samples::folder("a");
         samples::add(&mut f, samples::run("cheetah", "lan", 1));
         let folders = [f];
         let all = cells(&folders);
         let one: Vec<_> = all.iter().collect();
-        assert!(measured::amortised(&one).is_none(), "one size gives no curve");
+        assert!(measured::amortised(&one).is_none() && memory::memory(&one).is_none(), "one size gives no curve");
         assert!(dots::time(&one, &others).is_some());
     }
 
@@ -215,8 +241,18 @@ mod tests {
         let all = cells(&folders);
         let found = sweeps(&all);
         sweep::sweep(&found.iter().collect::<Vec<_>>()).unwrap().assert_legible();
-        let names: Vec<_> = draw(&all, &[], &[], &real()).into_iter().map(|f| f.name).collect();
-        assert_eq!(names[0], "links-mnist-cnn4");
+        let data = Data { swept: &all, front: &[], threads: &[], trials: &[], others: &real() };
+        assert_eq!(draw(&data)[0].name, "links-mnist-cnn4");
+    }
+
+    #[test]
+    fn threads_have_a_figure_of_their_own() {
+        let folders = [crate::report::threads::tests::folder()];
+        let found = crate::report::threads::series(&folders);
+        threads::threads(&found.iter().collect::<Vec<_>>()).unwrap().assert_legible();
+        let data = Data { swept: &[], front: &[], threads: &found, trials: &[], others: &real() };
+        assert_eq!(draw(&data)[0].name, "threads-mnist-cnn4");
+        assert!(threads::threads(&[&found[0]]).is_none(), "cryptflow2 has one number alone");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::MOST_RESUMES;
 
@@ -14,6 +15,8 @@ pub enum JournalError {
         doing: &'static str,
         /// The system's words.
         why: String,
+        /// What they mean.
+        kind: io::ErrorKind,
     },
     /// Another client has it open.
     #[error("journal {} is in use by another client", path.display())]
@@ -83,3 +86,10 @@ pub enum JournalError {
 
 /// Result of an operation on a journal.
 pub(crate) type Result<T> = std::result::Result<T, JournalError>;
+
+impl JournalError {
+    /// What the system answered to an attempt at something.
+    pub(super) fn io(path: &Path, doing: &'static str) -> impl Fn(io::Error) -> Self {
+        move |e| Self::Io { path: path.to_owned(), doing, why: e.to_string(), kind: e.kind() }
+    }
+}

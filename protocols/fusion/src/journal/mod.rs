@@ -22,6 +22,9 @@
 //! - Running the chunk again in its old order would rest on the same assumptions; a new order asks less of the inner
 //!   protocol: whatever a deviating server did learn of a position is worth nothing in the next attempt.
 //!
+//! A record that our own disk has no room for is as a client that died before it: nothing of it stays, and with room the run
+//! goes on as after a death.
+//!
 //! It learns at which chunk a client died, and how often. Should a message of the server be able to kill the client
 //! depending on a secret, each death would tell it one bit: so a run is resumed at most [`MOST_RESUMES`] times, and an
 //! error that the server's *messages* cause (anything but a lost connection) ends the run for good.
@@ -65,7 +68,7 @@ pub fn progress(path: &Path) -> Result<Option<Progress>> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(read(path, &bytes)?.begun.map(|b| b.progress)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(JournalError::Io { path: path.to_owned(), doing: "read it", why: e.to_string() }),
+        Err(e) => Err(JournalError::io(path, "read it")(e)),
     }
 }
 
@@ -77,7 +80,7 @@ impl Journal {
     /// If it is in use, exposed, damaged, or of another run than `identity`; if the run has failed, or was resumed too
     /// often.
     pub(crate) fn open(path: &Path, identity: &Identity) -> Result<(Self, Option<Begun>)> {
-        let io = |doing| move |e: std::io::Error| JournalError::Io { path: path.to_owned(), doing, why: e.to_string() };
+        let io = |doing| JournalError::io(path, doing);
         let mut file = private().open(path).map_err(io("open it"))?;
         if file.try_lock().is_err() {
             return Err(JournalError::InUse { path: path.to_owned() });
@@ -125,17 +128,19 @@ impl Journal {
     pub(crate) fn resume(&mut self, plan: &Plan, mix: &Mix) -> Result<()> {
         let Progress { chunks_done, inferences_done, .. } = self.progress;
         let order = mix.order(plan)[inferences_done..].to_vec();
+        self.append(&Record::Resume { chunks_done, order })?;
         self.progress.resumes += 1;
-        self.append(&Record::Resume { chunks_done, order })
+        Ok(())
     }
 
     /// Records the answers of the next chunk.
     pub(crate) fn chunk(&mut self, answers: &[Answer]) -> Result<()> {
         let chunk = self.progress.chunks_done;
+        let line = |a: &Answer| Line { label: a.label, scores: a.scores.clone() };
+        self.append(&Record::Chunk { chunk, answers: answers.iter().map(line).collect() })?;
         self.progress.chunks_done += 1;
         self.progress.inferences_done += answers.len();
-        let line = |a: &Answer| Line { label: a.label, scores: a.scores.clone() };
-        self.append(&Record::Chunk { chunk, answers: answers.iter().map(line).collect() })
+        Ok(())
     }
 
     /// Records the end, before anybody learns of it.
@@ -143,12 +148,21 @@ impl Journal {
         self.append(&Record::End { accepted, outcome: outcome.to_owned() })
     }
 
+    /// Appends a record whole. What a full disk took of it is cut off again, or the next record would stand behind half a one.
     fn append(&mut self, record: &Record) -> Result<()> {
-        let io = |why: String| JournalError::Io { path: self.path.clone(), doing: "append to it", why };
-        let json = serde_json::to_string(record).map_err(|e| io(e.to_string()))?;
-        self.chain = chained(&self.chain, &json);
-        let line = format!("{} {json}\n", shown(&self.chain));
-        self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()).map_err(|e| io(e.to_string()))
+        let io = JournalError::io(&self.path, "append to it");
+        let json = serde_json::to_string(record).map_err(|e| io(e.into()))?;
+        let chain = chained(&self.chain, &json);
+        let line = format!("{} {json}\n", shown(&chain));
+        let end = self.file.stream_position().map_err(&io)?;
+        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        if written.is_err() {
+            let _ = self.file.set_len(end); // opening cuts it off too; the first error is the one to tell
+            self.file.seek(SeekFrom::Start(end)).map_err(&io)?;
+        }
+        written.map_err(&io)?;
+        self.chain = chain;
+        Ok(())
     }
 }
 
@@ -183,9 +197,7 @@ fn private() -> OpenOptions {
 #[cfg(unix)]
 fn check_mode(path: &Path, file: &File) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let doing = "see who may read it";
-    let io = |e: std::io::Error| JournalError::Io { path: path.to_owned(), doing, why: e.to_string() };
-    let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
+    let mode = file.metadata().map_err(JournalError::io(path, "see who may read it"))?.permissions().mode() & 0o777;
     if mode & 0o077 == 0 { Ok(()) } else { Err(JournalError::Exposed { path: path.to_owned(), mode }) }
 }
 
@@ -204,4 +216,27 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_path: &Path) -> std::io::Result<()> {
     Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// A device that has no space for anything.
+    #[test]
+    fn a_full_disk_is_told_and_leaves_the_journal_as_it_was() {
+        let path = Path::new("/dev/full");
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        let chain = blake3::hash(b"before");
+        let mut journal = Journal { path: path.to_owned(), file, chain, progress: Progress::default() };
+        let answer = Answer { label: 3, scores: None };
+        let e = journal.chunk(&[answer]).unwrap_err();
+        assert!(matches!(&e, JournalError::Io { kind: std::io::ErrorKind::StorageFull, .. }), "{e}");
+        assert_eq!((journal.progress, journal.chain), (Progress::default(), chain));
+        let e = si_api::Error::from(crate::FusionError::from(e));
+        assert!(
+            matches!(&e, si_api::Error::DiskFull { what } if what.contains("/dev/full: cannot append to it")),
+            "{e}"
+        );
+    }
 }

@@ -1,4 +1,4 @@
-//! Kernels and whole layers in CPU time, one thread. Layers: both parties together.
+//! Kernels and whole layers in CPU time (of one thread with `RAYON_NUM_THREADS=1`). Layers: both parties together.
 #![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros, and a failed step fails the benchmark")]
 
 mod common;

@@ -8,6 +8,10 @@
 //! A weight polynomial in X^s (1x1 kernels on tiles of even size, plaintexts of periodic slots) has the same value at s roots in
 //! a row. Each is stored once: a block of it is [`LANES`] / s words, or one.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 use crate::modulus::Modulus;
 use crate::params::Params;
 use crate::poly::{Poly, Values};
@@ -27,6 +31,14 @@ pub(crate) const TOGETHER: usize = 8;
 /// Answers computed in one pass over the ciphertexts, and sent in one message: their sums wait for the inverse transform.
 /// *Agreement.*
 pub(crate) const ANSWERS: usize = 8;
+
+/// Products, or transforms, below which a second thread is not worth waking. *Local.*
+const LEAST_SHARED: usize = 32;
+
+/// For how many threads there is work: those of rayon's pool, or one.
+pub(crate) fn threads(work: usize) -> usize {
+    if work < LEAST_SHARED { 1 } else { rayon::current_num_threads() }
+}
 
 /// The ciphertexts of a part at the roots, blocked: `[prime][block][ciphertext][a, b][lane]`.
 pub(crate) struct Ciphertexts {
@@ -149,19 +161,42 @@ impl Weights {
 /// `sums[m]` = sum over j of ciphertext j times weight (m, j), for every answer m and every part; added to what `sums` hold
 /// if `add`.
 ///
-/// A block of weights is read once and meets all parts while it is in the cache.
+/// A block of weights is read once and meets all parts while it is in the cache. Threads, if there are several, have an equal
+/// share of the answers each.
 pub(crate) fn multiply(params: &Params, weights: &Weights, parts: &mut [(&Ciphertexts, Vec<Sum>)], add: bool) {
-    let (n, count, answers) = (params.n(), weights.count, weights.answers);
+    let (count, answers) = (weights.count, weights.answers);
     assert!(parts.iter().all(|(ct, sums)| ct.count == count && sums.len() == answers), "operands of different layers");
-    let (ct_len, w_len) = (2 * count * LANES, answers * count * weights.width);
-    let mut out = vec![0; 2 * answers * LANES];
+    let share = answers.div_ceil(threads(parts.len() * answers * count)).max(1);
+    let mut shares: Vec<Share<'_>> = (0..answers).step_by(share).map(|_| Vec::with_capacity(parts.len())).collect();
+    for (ct, sums) in parts {
+        shares.iter_mut().zip(sums.chunks_mut(share)).for_each(|(own, sums)| own.push((&**ct, sums)));
+    }
+    let multiply = |i: usize, own: &mut Share<'_>| {
+        let first = i * share;
+        multiply_share(params, weights, first..(first + share).min(answers), own, add);
+    };
+    match shares.as_mut_slice() {
+        [all] => multiply(0, all),
+        shares => shares.par_iter_mut().enumerate().for_each(|(i, own)| multiply(i, own)),
+    }
+}
+
+/// Of every part, its ciphertexts and the sums of some of the answers.
+type Share<'a> = Vec<(&'a Ciphertexts, &'a mut [Sum])>;
+
+/// [`multiply`] for some of the answers.
+fn multiply_share(params: &Params, weights: &Weights, answers: Range<usize>, parts: &mut Share<'_>, add: bool) {
+    let (n, count, width) = (params.n(), weights.count, weights.width);
+    let (ct_len, w_len) = (2 * count * LANES, weights.answers * count * width);
+    let own = answers.start * count * width..answers.end * count * width;
+    let mut out = vec![0; 2 * answers.len() * LANES];
     for (i, limb) in params.limbs().iter().enumerate() {
         for block in 0..n / LANES {
             let place = i * (n / LANES) + block;
-            let w = &weights.words[place * w_len..(place + 1) * w_len];
+            let w = &weights.words[place * w_len..(place + 1) * w_len][own.clone()];
             for (ct, sums) in parts.iter_mut() {
                 let ct = &ct.words[place * ct_len..(place + 1) * ct_len];
-                block_of_sums(params.kernel(), limb.modulus, weights.width, ct, w, &mut out);
+                block_of_sums(params.kernel(), limb.modulus, width, ct, w, &mut out);
                 for (sum, out) in sums.iter_mut().zip(out.chunks_exact(2 * LANES)) {
                     let at = block * LANES..(block + 1) * LANES;
                     for (half, out) in [&mut sum.a, &mut sum.b].into_iter().zip(out.chunks_exact(LANES)) {
@@ -242,6 +277,29 @@ mod tests {
     use super::*;
     use crate::params::{Params, PrimeChain};
     use crate::plain::PlainModulus;
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_sums() {
+        let params = Params::for_ring(37).unwrap();
+        let (answers, count) = (7, 9);
+        let mut prg = Prg::new(&[5; 32], 0);
+        let mut uniform = || Poly::uniform(&params, &mut prg);
+        let (mut ct, mut w) = (Ciphertexts::new(&params, count), Weights::new(&params, 1, answers, count));
+        for j in 0..count {
+            ct.set(&params, j, &uniform(), &uniform());
+            (0..answers).for_each(|m| w.set(&params, m, j, &[uniform().words()]));
+        }
+        let sums = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut parts = [(); 2].map(|()| (&ct, w.sums(&params, &mut Vec::new())));
+            // Added twice, so that what is there before counts too.
+            pool.install(|| [false, true].map(|add| multiply(&params, &w, &mut parts, add)));
+            let sums = parts.into_iter().flat_map(|(_, sums)| sums);
+            sums.flat_map(|s| [s.a.words().to_vec(), s.b.words().to_vec()]).collect::<Vec<_>>()
+        };
+        let one = sums(1);
+        assert!([2, 3, 8, 20].into_iter().all(|threads| sums(threads) == one));
+    }
 
     #[test]
     fn vector_and_scalar_kernels_agree_with_single_products() {

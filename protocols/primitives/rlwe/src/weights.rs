@@ -1,6 +1,9 @@
 //! The server's weights, ready to be multiplied.
 
+use std::ops::Range;
 use std::sync::Arc;
+
+use rayon::prelude::*;
 
 use crate::ahead::WeightsAhead;
 use crate::mac::{self, ANSWERS, LANES, TOGETHER, Weights};
@@ -218,16 +221,36 @@ impl LinearPlan {
 
     fn fill_chunk(&self, place: ChunkPlace, weights: &[i64], chunk: &mut Weights) {
         let ChunkPlace { group, first, block: first_block, .. } = place;
-        let mut small = Vec::new();
-        let mut polys = vec![Vec::new(); TOGETHER];
-        for answer in 0..chunk.answers() {
-            for block in (0..chunk.count()).step_by(TOGETHER) {
-                let blocks = block..(block + TOGETHER).min(chunk.count());
-                for (values, block) in polys.iter_mut().zip(blocks.clone()) {
-                    self.transform_weight(group, first + answer, first_block + block, weights, &mut small, values);
+        let (count, answers) = (chunk.count(), chunk.answers());
+        // Some polynomials of one answer, with working space; then they are stored.
+        let transform = |answer: usize, blocks: Range<usize>, polys: &mut Vec<Vec<u64>>, small: &mut Vec<i64>| {
+            polys.resize_with(TOGETHER, Vec::new);
+            for (values, block) in polys.iter_mut().zip(blocks) {
+                self.transform_weight(group, first + answer, first_block + block, weights, small, values);
+            }
+        };
+        let mut store = |answer: usize, blocks: Range<usize>, polys: &[Vec<u64>]| {
+            let polys: Vec<&[u64]> = polys[..blocks.len()].iter().map(Vec::as_slice).collect();
+            chunk.set(&self.params, answer, blocks.start, &polys);
+        };
+        let ranges = (0..count).step_by(TOGETHER).map(|block| block..(block + TOGETHER).min(count));
+        if mac::threads(answers * count) == 1 {
+            let (mut polys, mut small) = (Vec::new(), Vec::new());
+            for answer in 0..answers {
+                for blocks in ranges.clone() {
+                    transform(answer, blocks.clone(), &mut polys, &mut small);
+                    store(answer, blocks, &polys);
                 }
-                let polys: Vec<&[u64]> = polys[..blocks.len()].iter().map(Vec::as_slice).collect();
-                chunk.set(&self.params, answer, block, &polys);
+            }
+            return;
+        }
+        // One thread stores them, for the words of all answers lie in turn.
+        let mut of_answers = vec![(Vec::new(), Vec::new()); answers];
+        for blocks in ranges {
+            let some = of_answers.par_iter_mut().enumerate();
+            some.for_each(|(answer, (polys, small))| transform(answer, blocks.clone(), polys, small));
+            for (answer, (polys, _)) in of_answers.iter().enumerate() {
+                store(answer, blocks.clone(), polys);
             }
         }
     }

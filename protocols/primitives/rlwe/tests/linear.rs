@@ -100,6 +100,28 @@ fn the_layers_of_a_digit_network() {
     }
 }
 
+/// Shares and messages do not depend on how many threads the server has.
+#[test]
+fn threads_change_nothing() {
+    let params = Params::for_ring(37).unwrap();
+    for layer in [conv(2, 40, 14, 21, 3, 1, 1), conv(1, 130, 28, 9, 1, 1, 0), Layer::fully_connected(1, 2000, 100)] {
+        let plan = LinearPlan::new(&params, &layer, &CostWeights::default()).unwrap();
+        let (secret, public) = generate_keys(&params, &mut rng(1));
+        let share = numbers(params.plain_modulus(), 2, plan.input_len());
+        let queries = plan.encrypt(&secret, &share, &mut rng(3)).unwrap();
+        let w = weights(4, plan.weight_len(), 10);
+        let answered = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let encoded = [plan.encode_weights(&w), plan.defer_weights(&w)].map(Result::unwrap);
+                encoded.map(|w| plan.answer(&public, &w, &queries, Some(&share), &mut rng(5)).unwrap())
+            })
+        };
+        let one = answered(1);
+        assert!(one[0] == one[1] && answered(2) == one && answered(5) == one, "{layer:?}");
+    }
+}
+
 /// 1x1 kernels on tiles of even size: their weights take shorter transforms, down to single constants.
 #[test]
 fn sparse_weights() {

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use cpu_time::ThreadTime;
+use cpu_time::ProcessTime;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 
-/// The time this thread ran: other work on the machine does not count.
+/// The time this process ran, all its threads (one with `RAYON_NUM_THREADS=1`): other work on the machine does not count.
 pub(crate) struct CpuTime;
 
 impl Measurement for CpuTime {
-    type Intermediate = ThreadTime;
+    type Intermediate = ProcessTime;
     type Value = Duration;
 
-    fn start(&self) -> ThreadTime {
-        ThreadTime::now()
+    fn start(&self) -> ProcessTime {
+        ProcessTime::now()
     }
 
-    fn end(&self, start: ThreadTime) -> Duration {
+    fn end(&self, start: ProcessTime) -> Duration {
         start.elapsed()
     }
 
