@@ -19,6 +19,11 @@ pub(crate) fn weights(field: Field) -> [u64; BITS] {
     std::array::from_fn(|i| if i + 1 < BITS { 1 << i } else { field.prime() - 1 - (1 << (BITS - 1)) })
 }
 
+/// The weight of each bit of a number in two's complement.
+pub(crate) fn signed_weights(field: Field, bits: usize) -> Vec<u64> {
+    (0..bits).map(|i| if i + 1 < bits { 1 << i } else { field.neg(1 << i) }).collect()
+}
+
 /// The bits of an element, each 0 or 1. Constant time.
 pub(crate) fn split(field: Field, x: u64) -> [u64; BITS] {
     let top = x >> (BITS - 1);

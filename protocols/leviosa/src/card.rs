@@ -18,7 +18,7 @@ pub(crate) fn card(security_bits: u32) -> Card {
     let gaps = [
         "only chains of fully connected layers and squares, each with its rescale: no ReLU, no convolution",
         "only scores: revealing the label alone takes comparisons",
-        "inputs and weights may be any field elements: nothing proves that they are in range",
+        "weights may be any field elements: nothing proves that they are in range",
         "privacy against malicious parties: an argument (PRIVACY.md), not a proof; bad virtual servers chosen adaptively are not covered",
         "one lane, one thread a party",
     ];

@@ -16,6 +16,8 @@ pub(crate) struct Columns {
     pub(crate) inputs: Vec<Vec<Vec<Row>>>,
     /// What masks the shares of a squared value: narrow, random.
     pub(crate) pads: Vec<Vec<Row>>,
+    /// Client: bits of the queries, by group; chunk by chunk of as many inputs of the first layer as there are neurons, bit by bit.
+    pub(crate) query_bits: Vec<Vec<Row>>,
     /// Bits of what is rescaled.
     pub(crate) bits: Vec<Vec<Vec<Row>>>,
     /// Server: column k of each layer's matrix, each element in the slots of all queries.
@@ -35,6 +37,7 @@ pub(crate) struct Columns {
 pub(crate) enum Set {
     Inputs(usize),
     Pads,
+    QueryBits,
     Bits(usize),
     Weights,
     Bias,
@@ -51,6 +54,7 @@ impl Set {
         match self {
             Self::Inputs(l) => groups * network.layers[l].inputs,
             Self::Pads | Self::SquareShares => groups * network.squares,
+            Self::QueryBits => groups * network.query_chunks() * network.query_bits,
             Self::Bits(_) => groups * BITS,
             Self::Weights => network.layers.iter().map(|l| l.inputs).sum(),
             Self::Bias => network.layers.len(),
@@ -82,6 +86,7 @@ impl Columns {
         match set {
             Set::Inputs(l) => all(&self.inputs[l]),
             Set::Pads => all(&self.pads),
+            Set::QueryBits => all(&self.query_bits),
             Set::Bits(t) => all(&self.bits[t]),
             Set::Weights => all(&self.weights),
             Set::Bias => self.bias.iter().map(Vec::as_slice).collect(),
@@ -98,6 +103,7 @@ impl Columns {
         match set {
             Set::Inputs(l) => self.inputs[l] = nested(rows, groups, |_| network.layers[l].inputs),
             Set::Pads => self.pads = nested(rows, network.squares, |_| groups),
+            Set::QueryBits => self.query_bits = nested(rows, groups, |_| network.query_chunks() * network.query_bits),
             Set::Bits(t) => self.bits[t] = nested(rows, groups, |_| BITS),
             Set::Weights => self.weights = nested(rows, network.layers.len(), |l| network.layers[l].inputs),
             Set::Bias => self.bias = rows.collect(),

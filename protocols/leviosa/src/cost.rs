@@ -65,6 +65,7 @@ pub(crate) fn declare(setting: &Setting, plan: &Plan) -> Vec<CostLine> {
     let mut c = Count { setting, plan, spoke: false, cost: Cost::default(), lines: Vec::new() };
     c.up(1, 32);
     c.up(plan.servers(), setting.ole.query_bytes(plan.layout.ciphertexts));
+    c.commit_up(Set::QueryBits);
     c.commit_up(Set::Masks(0));
     c.line(Phase::Online, labels::EVALUATIONS);
     c.down(1, CHALLENGE_BYTES);

@@ -17,6 +17,8 @@ pub enum InsecureDeviation {
     Query(usize),
     /// Client: an input differs from neuron to neuron. 0.
     UnequalInput,
+    /// Client: an element of a query is beyond the range, and its bits are those of one that is not. 0.
+    OutOfRange,
     /// Server: it commits to another share of a weight than it uses at so many servers. M(b).
     WeightCodeword(usize),
     /// Server: evaluations at so many servers are with another weight than committed. 0 for b <= n - w: the sum is no codeword.

@@ -33,11 +33,16 @@ pub(crate) struct Network {
     /// Most outputs of a layer: neurons of a block.
     pub(crate) width: usize,
     pub(crate) classes: usize,
+    /// Bits of an element of a query, two's complement.
+    pub(crate) query_bits: usize,
 }
 
 /// Widest ring whose double-scale values are accepted: shares in a field of 49 bits are truncated wrongly with probability
 /// |x| / p for a value x. *Agreement.*
 const MOST_RING_BITS: u32 = 40;
+
+/// Elements of queries are in [-2^4, 2^4): images are normalised to a few units. *Agreement.*
+const QUERY_INTEGER_BITS: u32 = 4;
 
 /// Most bits that one rescale may drop: p - 1 is a multiple of 2^14, see [`crate::bits`].
 const MOST_RESCALE_BITS: u32 = 14;
@@ -58,6 +63,7 @@ impl Network {
             rescales: Vec::new(),
             width: 0,
             classes: graph.classes(),
+            query_bits: (format.scale_bits + QUERY_INTEGER_BITS + 1) as usize,
         };
         for (index, node) in graph.nodes().iter().enumerate() {
             if node.inputs != [index] {
@@ -91,6 +97,17 @@ impl Network {
             Some((Step::Rescale(_), _)) => Ok(this),
             _ => Err(unsupported("a network whose answer is not rescaled".to_owned())),
         }
+    }
+
+    /// Blocks that hold the inputs of the first layer one by one.
+    pub(crate) fn query_chunks(&self) -> usize {
+        self.layers[0].inputs.div_ceil(self.width)
+    }
+
+    /// Whether an element of a query is one that can be proven to be in range.
+    pub(crate) fn accepts(&self, x: i64) -> bool {
+        let bound = 1 << (self.query_bits - 1);
+        (-bound..bound).contains(&x)
     }
 
     /// The products of field elements that one inference takes, by layers (true) and squares: what the plain computation needs.

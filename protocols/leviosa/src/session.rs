@@ -96,7 +96,7 @@ impl Setting {
 fn sets(network: &Network) -> impl Iterator<Item = Set> + '_ {
     let later = (1..network.layers.len()).map(Set::Inputs);
     let bits = (0..network.rescales.len()).flat_map(|t| [Set::Bits(t); 2]);
-    MODEL_SETS.into_iter().chain(later).chain(bits).chain([Set::Masks(0), Set::Masks(1), Set::Masks(0)])
+    MODEL_SETS.into_iter().chain(later).chain(bits).chain([Set::QueryBits, Set::Masks(0), Set::Masks(1), Set::Masks(0)])
 }
 
 /// What a batch is computed with.

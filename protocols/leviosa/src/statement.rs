@@ -1,7 +1,7 @@
 //! What each party proves about its codewords, in terms of their shares: the prover computes it with all shares, the verifier with those
 //! that it watches.
 
-use crate::bits::{self, BITS};
+use crate::bits;
 use crate::checks::{Sum, View};
 use crate::columns::{Columns, Opened, Row};
 use crate::network::{Network, Step};
@@ -20,7 +20,7 @@ pub(crate) enum Equal {
 pub(crate) struct Link<'a> {
     pub(crate) values: Row,
     pub(crate) rows: &'a [Row],
-    /// At q * width + k.
+    /// At q * width + k; zeros beyond its end.
     pub(crate) shifts: &'a [u64],
     pub(crate) minus: bool,
 }
@@ -40,12 +40,19 @@ pub(crate) struct Statement<'a> {
     pub(crate) links: Vec<Link<'a>>,
 }
 
-/// The client's first: its inputs and masks are codewords, and each element is in all slots of its query. It must hold before an
-/// evaluation is answered, for an answer at a word that is no codeword says something about the server's.
-pub(crate) fn client_inputs(columns: &Columns) -> Statement<'_> {
+/// The client's first: its inputs and masks are codewords, each element is in all slots of its query, and those of queries have as many
+/// bits as they may. It must hold before an evaluation is answered, for an answer at a word that is no codeword says something
+/// about the server's.
+pub(crate) fn client_inputs<'a>(view: &View<'_>, network: &Network, columns: &'a Columns) -> Statement<'a> {
     let inputs: Vec<&Row> = columns.inputs.iter().flatten().flatten().collect();
-    let narrow = inputs.iter().copied().chain(columns.pads.iter().flatten()).collect();
-    Statement { narrow, equal: vec![(Equal::Neurons, inputs)], ..Statement::default() }
+    let bits: Vec<&Row> = columns.query_bits.iter().flatten().collect();
+    let narrow = inputs.iter().chain(&bits).copied().chain(columns.pads.iter().flatten()).collect();
+    let weights = bits::signed_weights(view.code.field(), network.query_bits);
+    let links = (columns.query_bits.iter().zip(&columns.inputs[0]))
+        .flat_map(|(bits, inputs)| bits.chunks(network.query_bits).zip(inputs.chunks(network.width)))
+        .map(|(bits, rows)| Link { values: weighted(view, bits, &weights), rows, shifts: &[], minus: false })
+        .collect();
+    Statement { narrow, bits, equal: vec![(Equal::Neurons, inputs)], links, ..Statement::default() }
 }
 
 /// The client's second: what it computed from its masks and the evaluations' answers, and what it sent.
@@ -188,7 +195,7 @@ fn minus(view: &View<'_>, opened: &[u64], value: &[u64], pad: &[u64]) -> Row {
     opened.iter().zip(value).zip(pad).map(|((&d, &z), &r)| field.add(field.sub(d, z), r)).collect()
 }
 
-fn weighted(view: &View<'_>, rows: &[Row], weights: &[u64; BITS]) -> Row {
+fn weighted(view: &View<'_>, rows: &[Row], weights: &[u64]) -> Row {
     let mut sum = Sum::new(view.len());
     rows.iter().zip(weights).for_each(|(row, &w)| sum.add_scaled(row, w));
     sum.finish(view.code.field())

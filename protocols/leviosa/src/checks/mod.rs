@@ -172,7 +172,8 @@ fn combine(
         linear.add_products(&all.finish(field), &view.public(&firsts));
         for (q, &b) in of_queries.iter().enumerate() {
             for (k, &a) in of_rows.iter().enumerate() {
-                total = field.mul_add(total, field.mul(a, b), link.shifts[q * geometry.width + k]);
+                let shift = link.shifts.get(q * geometry.width + k).copied().unwrap_or(0);
+                total = field.mul_add(total, field.mul(a, b), shift);
             }
         }
     }

@@ -43,7 +43,11 @@ pub(super) fn commit_inputs(
                 .map(|k| {
                     let of_queries: Vec<u64> = (0..geometry.queries)
                         .map(|q| match queries.get(group * geometry.queries + q) {
-                            Some(query) if l == 0 => field.signed(query[k]),
+                            Some(query) if l == 0 => {
+                                let beyond =
+                                    party.deviates(InsecureDeviation::OutOfRange) && (group, k, q) == (0, 0, 0);
+                                field.add(field.signed(query[k]), u64::from(beyond) << network.query_bits)
+                            }
                             None if l == 0 => 0,
                             _ => field.random(rng),
                         })
@@ -61,6 +65,21 @@ pub(super) fn commit_inputs(
             columns.inputs[l].push(rows);
             blocks.masks[l].push(elements);
         }
+    }
+    for group in 0..geometry.groups {
+        let rows = (0..network.query_chunks()).flat_map(|chunk| {
+            let element = |j: usize, q: usize| {
+                let query = queries.get(group * geometry.queries + q);
+                query
+                    .and_then(|query| query.get(chunk * geometry.width + j).filter(|_| j < geometry.width))
+                    .copied()
+                    .unwrap_or(0)
+            };
+            let bits = (0..network.query_bits).map(move |bit| geometry.block(|j, q| (element(j, q) >> bit & 1) as u64));
+            bits.collect::<Vec<_>>()
+        });
+        let rows = rows.map(|block| code.encode(&block, narrow, rng)).collect();
+        columns.query_bits.push(rows);
     }
     for _ in 0..network.squares {
         let pads: Vec<Vec<u64>> =

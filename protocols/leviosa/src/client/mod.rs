@@ -40,6 +40,15 @@ impl Client for LeviOsaClient {
         if queries.is_empty() {
             return Ok(Vec::new());
         }
+        let network = &self.party.setting.network;
+        if let Some((i, x)) =
+            queries.iter().enumerate().find_map(|(i, q)| Some((i, q.iter().find(|x| !network.accepts(**x))?)))
+        {
+            let most = 1i64 << (network.query_bits - 1);
+            return Err(Error::invalid(format!(
+                "query {i} has an element {x}: they must be in [-{most}, {most}), which is proven"
+            )));
+        }
         let queries: Vec<Vec<i64>> = queries.iter().map(|q| q.iter().copied().collect()).collect();
         let answers = self.run(&queries)?;
         Ok(answers.into_iter().map(|scores| Answer { label: label(&scores), scores: Some(scores) }).collect())
@@ -70,11 +79,13 @@ impl LeviOsaClient {
             let _scope = meter.enter(Phase::Online, labels::EVALUATIONS);
             link.ch.send(&commitment(&offsets_seed))?;
             send_queries(party, &plan, &mut link, &columns)?;
-            link.commit(&columns, &[Set::Masks(0)])?;
+            link.commit(&columns, &[Set::QueryBits, Set::Masks(0)])?;
         }
         {
             let _scope = meter.enter(Phase::Verify, labels::INPUTS);
-            party.prove(&plan, &mut link, &statement::client_inputs(&columns), &columns.masks[0])?;
+            let view = View { code: &plan.code, watched: None };
+            let statement = statement::client_inputs(&view, &party.setting.network, &columns);
+            party.prove(&plan, &mut link, &statement, &columns.masks[0])?;
         }
         let mut theirs = Columns::new(&party.setting.network);
         {

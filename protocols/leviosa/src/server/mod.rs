@@ -65,12 +65,13 @@ impl LeviOsaServer {
             (columns, blocks) = commit_model(party, &plan, &model, &mut rng);
             committed = link.receive_seed("commitment to the offsets")?;
             answers = answer_queries(party, &plan, &mut link, &columns, &mut theirs)?;
-            link.receive(&mut theirs, &[Set::Masks(0)], network, &plan)?;
+            link.receive(&mut theirs, &[Set::QueryBits, Set::Masks(0)], network, &plan)?;
         }
         {
             // Nothing of ours leaves before the inputs are known to be codewords.
             let _scope = meter.enter(Phase::Verify, labels::INPUTS);
-            party.verify(&plan, &mut link, |_| statement::client_inputs(&theirs), &theirs.masks[0], &mut rng)?;
+            let statement = |view: &View<'_>| statement::client_inputs(view, network, &theirs);
+            party.verify(&plan, &mut link, statement, &theirs.masks[0], &mut rng)?;
         }
         {
             let _scope = meter.enter(Phase::Online, labels::EVALUATIONS);

@@ -137,6 +137,7 @@ fn cheats_go_unnoticed_as_often_as_the_bound_says() {
     // What no watchlist is needed for.
     let always = [
         (Role::Client, UnequalInput),
+        (Role::Client, OutOfRange),
         (SERVER, EvaluationInput(1)),
         (SERVER, EvaluationInput(n - w)),
         (SERVER, ShareCodeword(1)),
@@ -170,6 +171,7 @@ fn gross_cheats_are_caught_with_all_servers() {
         (InputCodeword(half), "narrow code"),
         (Query(half), "watchlist: its query"),
         (UnequalInput, "a linear relation between values"),
+        (OutOfRange, "a linear relation between values"),
     ];
     let server = [
         (WeightCodeword(half), "watchlist: its answer"),
