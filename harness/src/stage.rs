@@ -155,7 +155,7 @@ impl Stage {
             return Ok(Some(End::skipped(why.clone())));
         }
         if facts.cell.threads > 1 && !facts.card.parallel {
-            let why = format!("{} computes with one thread a party, however many it is given", facts.card.id);
+            let why = format!("one thread a party: {} has no use for more", facts.card.id);
             return Ok(Some(End::skipped(why)));
         }
         let mut job = match self.job(facts) {

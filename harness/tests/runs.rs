@@ -122,7 +122,7 @@ fn threads_are_a_column_and_a_protocol_that_has_no_use_for_them_says_so() {
     let expected =
         ["plain 1 ok", "cheetah 1 ok", "cryptflow2 1 ok", "plain 2 ok", "cheetah 2 ok", "cryptflow2 2 skipped"];
     assert_eq!(found, expected);
-    assert!(all[5]["reason"].contains("cryptflow2 computes with one thread a party"), "{:?}", all[5]);
+    assert!(all[5]["reason"].contains("one thread a party: cryptflow2 has no use for more"), "{:?}", all[5]);
     assert_eq!(all[1]["client_sent_bytes"], all[4]["client_sent_bytes"]);
     bench(&["check", arg(&record)]).ok();
 }

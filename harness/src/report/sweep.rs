@@ -123,8 +123,7 @@ impl Sweep<'_, '_> {
 pub(crate) fn sweeps<'c, 'a>(cells: &'c [Cell<'a>]) -> Vec<Sweep<'c, 'a>> {
     type Points<'c, 'a> = BTreeMap<(String, String), BTreeMap<u64, &'c Cell<'a>>>;
     let mut found: BTreeMap<(String, Along, u64), Points<'c, 'a>> = BTreeMap::new();
-    let timed = cells.iter().filter(|c| is_swept(c) && c.per_query(Metric::Wall).is_some());
-    for c in timed {
+    for c in cells.iter().filter(|c| is_swept(c)) {
         let r = c.setting();
         let (Some(rate), Some(rtt)) = (r.rate_set_bits_per_s, r.rtt_set_us) else { continue };
         let means = if r.link_means == "model" { String::new() } else { format!(", by {}", r.link_means) };
@@ -137,7 +136,7 @@ pub(crate) fn sweeps<'c, 'a>(cells: &'c [Cell<'a>]) -> Vec<Sweep<'c, 'a>> {
     }
     let sweep = |((model, along, fixed), lines): ((String, Along, u64), Points<'c, 'a>)| {
         let lines: Vec<_> = (lines.into_iter())
-            .filter(|(_, points)| points.len() >= LEAST)
+            .filter(|(_, points)| points.values().filter(|c| c.per_query(Metric::Wall).is_some()).count() >= LEAST)
             .map(|((protocol, load), points)| Line { protocol, load, points: points.into_iter().collect() })
             .collect();
         (!lines.is_empty()).then_some(Sweep { model, along, fixed, lines })
@@ -333,6 +332,18 @@ pub(crate) mod tests {
         f.runs.retain(|r| r.repetition == 1);
         let folders = [f];
         assert!(page(&cells(&folders)).contains("noise not known"));
+    }
+
+    #[test]
+    fn a_link_that_was_run_and_gives_no_time_says_why() {
+        let mut f = folder();
+        let off = |r: &&mut crate::record::RunRow| r.protocol == "cheetah" && r.rtt_set_us == Some(10_000);
+        f.runs.iter_mut().filter(off).for_each(|r| r.link_gate = crate::record::LinkGate::Fail);
+        let folders = [f];
+        let all = cells(&folders);
+        assert!(page(&all).contains("link off"));
+        let [s] = sweeps(&all).try_into().ok().unwrap();
+        assert_eq!(crossings(&s.lines[0], &s.lines[1]).len(), 1);
     }
 
     #[test]

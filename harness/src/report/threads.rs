@@ -48,9 +48,10 @@ pub(crate) fn page(folders: &[Folder]) -> String {
     let mut t = Table::new(4, &head);
     for s in series(folders) {
         for (threads, c) in &s.cells {
-            // Why a protocol was not run with so many is worth more than that it was not.
+            // Why a protocol was not run with so many, in short, is worth more than that it was not.
             let skipped = c.rows.iter().all(|r| r.status == Status::Skipped);
-            let reason = |text: String| if skipped { c.setting().reason.clone() } else { text };
+            let short = c.setting().reason.split(':').next().unwrap_or_default().to_owned();
+            let reason = |text: String| if skipped { short } else { text };
             t.row(vec![
                 s.protocol.clone(),
                 s.model.clone(),
@@ -100,7 +101,7 @@ pub(crate) mod tests {
                     phases.iter_mut().for_each(|p| p.run_id.clone_from(&run.run_id));
                     run.run_wall_ns = run.run_wall_ns.map(|ns| if threads == 2 { ns * 3 / 4 } else { ns });
                     if protocol == "cryptflow2" && threads == 2 {
-                        (run.status, run.reason) = (Status::Skipped, "computes with one thread a party".into());
+                        (run.status, run.reason) = (Status::Skipped, "one thread a party: no use for more".into());
                     }
                     samples::add(&mut f, (run, phases));
                 }
@@ -115,7 +116,7 @@ pub(crate) mod tests {
         assert!(text.contains("| plain | mnist-cnn4 | lan | batch 1 | 1 | 0.102 [0.101..0.103]"), "{text}");
         assert!(text.contains("| 2 | 0.0765 [0.0758..0.0773] | 0.0800 | 0.750 [0.735..0.765] | 3 ok |"), "{text}");
         assert!(
-            text.contains("| 2 | computes with one thread a party | not run | not measured | 3 skipped |"),
+            text.contains("| 2 | one thread a party | not run | not measured | 3 skipped |"),
             "{text}"
         );
     }
