@@ -128,6 +128,32 @@ fn threads_are_a_column_and_a_protocol_that_has_no_use_for_them_says_so() {
 }
 
 #[test]
+fn a_record_makes_pages_and_figures_of_what_it_varies_and_the_others_say_not_run() {
+    let dir = folder();
+    let path = |name: &str| dir.path().join(name);
+    let file = experiment(dir.path(), &[("batches", "[1, 4]"), ("threads", "[1, 2]")]);
+    bench(&["run", arg(&file), "--records", arg(&path("records"))]).ok();
+    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::fs::copy(repository.join("README.md"), path("README.md")).expect("copied");
+    let paper = repository.join("results/paper");
+    let (records, out, readme) = (path("records"), path("report"), path("README.md"));
+    let to = ["--records", arg(&records), "--out", arg(&out), "--readme", arg(&readme), "--paper", arg(&paper)];
+    bench(&[&["report"], &to[..]].concat()).ok();
+    let page = |name: &str| std::fs::read_to_string(out.join(name)).expect("a page");
+    for (file, parts) in [
+        ("threads.md", ["by definition 1", "noise not known", "(threads-tiny.svg)"]),
+        ("README.md", ["## Memory", "| batch 4", "(memory-tiny.svg)"]),
+        ("links.md", ["# Time against the link", "Not run: ", "`bench run link-sweep`"]),
+        ("index.html", ["<svg", "id=\"threads\"", "Memory against the batch"]),
+    ] {
+        let text = page(file);
+        parts.iter().for_each(|part| assert!(text.contains(part), "{file}: '{part}' is not in {text}"));
+    }
+    assert!(!page("README.md").contains(", 2 threads"), "they have a page of their own");
+    assert!(out.join("memory-tiny.png").is_file() && out.join("threads-tiny.png").is_file());
+}
+
+#[test]
 fn what_cannot_be_run_is_skipped_with_the_reason() {
     let dir = folder();
     let lines = [("batches", "[70000]"), ("repetitions", "2")];

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Columns that were added after records had been made, and have a default (agreement with [`RunRow`]).
+/// Columns that were added after records had been made, and have a default (agreement with [`super::RunRow`]).
 pub(super) const LATER: [&str; 11] = [
     "one_way_trips",
     "server",

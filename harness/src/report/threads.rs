@@ -115,10 +115,7 @@ pub(crate) mod tests {
         let text = page(&[folder()]).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains("| plain | mnist-cnn4 | lan | batch 1 | 1 | 0.102 [0.101..0.103]"), "{text}");
         assert!(text.contains("| 2 | 0.0765 [0.0758..0.0773] | 0.0800 | 0.750 [0.735..0.765] | 3 ok |"), "{text}");
-        assert!(
-            text.contains("| 2 | one thread a party | not run | not measured | 3 skipped |"),
-            "{text}"
-        );
+        assert!(text.contains("| 2 | one thread a party | not run | not measured | 3 skipped |"), "{text}");
     }
 
     #[test]
