@@ -202,6 +202,19 @@ fn watching_more_servers_is_caught() {
 }
 
 #[test]
+fn queries_beyond_the_range_are_refused_before_anything_is_sent() {
+    let mut pair = Pair::new(1, Some(few()));
+    let most = 1 << (pair.client.party.setting.network.query_bits - 1);
+    pair.queries[1][[0, 2, 2]] = -most;
+    assert!(pair.run(None).0.is_ok());
+    for x in [most, -most - 1] {
+        pair.queries[1][[0, 2, 2]] = x;
+        let refused = pair.client.online(&pair.queries).expect_err("out of range").to_string();
+        assert!(refused.contains("query 1") && refused.contains(&x.to_string()), "{refused}");
+    }
+}
+
+#[test]
 fn evaluations_are_as_many_as_the_plan_says() {
     let mut pair = Pair::new(1, Some(few()));
     assert!(pair.run(None).0.is_ok());
