@@ -152,3 +152,21 @@ fn a_plan_on_a_full_disk_is_a_row_that_says_so_and_goes_on_from_its_last_chunk()
     assert!(all[0]["labels_equal"] == "45" && journal().is_none(), "{:?}", all[0]);
     bench(&["check", arg(&record)]).ok();
 }
+
+#[test]
+fn a_full_disk_of_temporary_files_is_a_row_that_says_so() {
+    let Some(disk) = TinyDisk::new() else { return };
+    let dir = folder();
+    let root = dir.path().join("records");
+    let file = experiment(dir.path(), &[("repetitions", "2")]);
+    disk.fill();
+    let mut c = command(&["run", arg(&file), "--records", arg(&root)]);
+    ended(c.env("TMPDIR", &disk.path).output().expect("ends"));
+    let record = record(&root);
+    let kept = rows(&record);
+    assert!(kept.len() == 1 && kept[0].1 == "disk" && kept[0].2.contains("job.json: No space left"), "{kept:?}");
+    bench(&["run", arg(&file), "--resume", arg(&record)]).ok();
+    let all = rows(&record);
+    assert!(all.len() == 2 && all.iter().all(|r| r.1 == "ok") && all[0].0 == kept[0].0, "{all:?}");
+    bench(&["check", arg(&record)]).ok();
+}
