@@ -258,7 +258,8 @@ impl HostileWire {
         let wrap = |inner| Box::new(Hostile::new(inner, attack, Arc::clone(&frames), Arc::clone(&parked)));
         let conditions = Conditions {
             patience: self.patience,
-            deadline: self.patience * 4,
+            // Far beyond what a loaded machine needs to compute, for only a hang misses it.
+            deadline: self.patience * 4 + Duration::from_secs(60),
             lanes: self.lanes.0,
             tampered_lane: self.lanes.1,
             ..Conditions::new(self.options, Seeds::from_number(7))
