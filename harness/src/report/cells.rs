@@ -231,8 +231,11 @@ pub(crate) fn cells(folders: &[Folder]) -> Vec<Cell<'_>> {
             own.entry(key).or_insert_with(|| Cell { folder, rows: Vec::new() }).rows.push(row);
         }
         for (key, cell) in own {
-            let weight =
-                |c: &Cell<'_>| (c.good().count().min(ENOUGH), c.rows.iter().map(|r| r.started_utc.clone()).max());
+            // The single-threaded end of a series over threads belongs to that series: it stands here only for want of another.
+            let weight = |c: &Cell<'_>| {
+                let alone = c.folder.runs.iter().all(|r| r.threads == 1);
+                (alone, c.good().count().min(ENOUGH), c.rows.iter().map(|r| r.started_utc.clone()).max())
+            };
             if chosen.get(&key).is_none_or(|c| weight(c) < weight(&cell)) {
                 chosen.insert(key, cell);
             }
