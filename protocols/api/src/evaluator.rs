@@ -67,17 +67,28 @@ impl<K: Kernels> Evaluator<K> {
     }
 }
 
+/// Whether all queries have the shape that the graph takes.
+///
+/// # Errors
+/// Names the first that has not.
+pub fn check_shapes(graph: &Graph, queries: &[Array3<i64>]) -> Result<()> {
+    let shape = graph.input_shape();
+    match queries.iter().enumerate().find(|(_, q)| q.shape() != shape) {
+        Some((i, q)) => {
+            let name = graph.name();
+            Err(Error::invalid(format!("query {i} has shape {:?}, {name} takes {shape:?}", q.shape())))
+        }
+        None => Ok(()),
+    }
+}
+
 impl<K: Kernels> Client for Evaluator<K> {
     fn offline(&mut self, n: usize) -> Result<()> {
         self.prepare(n)
     }
 
     fn online(&mut self, queries: &[Array3<i64>]) -> Result<Vec<Answer>> {
-        let shape = self.graph.input_shape();
-        if let Some((i, q)) = queries.iter().enumerate().find(|(_, q)| q.shape() != shape) {
-            let graph = self.graph.name();
-            return Err(Error::invalid(format!("query {i} has shape {:?}, {graph} takes {shape:?}", q.shape())));
-        }
+        check_shapes(&self.graph, queries)?;
         if queries.is_empty() {
             return Ok(Vec::new());
         }

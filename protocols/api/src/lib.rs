@@ -18,7 +18,7 @@ pub mod windows;
 pub use card::{Adversary, Card, Offers, Rounding};
 pub use cost::{Cost, CostLine, HomomorphicWork};
 pub use error::{Error, Result};
-pub use evaluator::Evaluator;
+pub use evaluator::{Evaluator, check_shapes};
 pub use kernels::{Kernels, Share};
 pub use party::{Options, Party, Reveal, Seed, Truncation};
 pub use protocol::{Answer, Client, Helper, Protocol, Server};

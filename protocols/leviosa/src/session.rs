@@ -237,9 +237,11 @@ impl<'a> Link<'a> {
     pub(crate) fn commit(&mut self, columns: &Columns, sets: &[Set]) -> Result<()> {
         for &set in sets {
             let mut rows = columns.get(set);
-            let mut first = rows.first().copied().unwrap_or_default().to_vec();
+            let first;
             if let Some((_, servers)) = self.wrong.filter(|(wrong, _)| *wrong == set) {
-                first[..servers].iter_mut().for_each(|x| *x ^= 1);
+                let mut row = rows[0].to_vec();
+                row[..servers].iter_mut().for_each(|x| *x ^= 1);
+                first = row;
                 rows[0] = &first;
             }
             self.keys.commit(self.ch, self.sent, &rows)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ndarray::Array3;
 use rand::{CryptoRng, Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use si_api::{Answer, Client, Error, Graph, Phase, Result};
+use si_api::{Answer, Client, Error, Graph, Phase, Result, check_shapes};
 
 use crate::blocks::{add_blocks, only_inputs, squared, sub_blocks, truncate};
 use crate::checks::{Masks, View};
@@ -32,11 +32,7 @@ impl Client for LeviOsaClient {
     }
 
     fn online(&mut self, queries: &[Array3<i64>]) -> Result<Vec<Answer>> {
-        let shape = self.graph.input_shape();
-        if let Some((i, q)) = queries.iter().enumerate().find(|(_, q)| q.shape() != shape) {
-            let graph = self.graph.name();
-            return Err(Error::invalid(format!("query {i} has shape {:?}, {graph} takes {shape:?}", q.shape())));
-        }
+        check_shapes(&self.graph, queries)?;
         if queries.is_empty() {
             return Ok(Vec::new());
         }
