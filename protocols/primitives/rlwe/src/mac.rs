@@ -16,7 +16,7 @@ use crate::modulus::Modulus;
 use crate::params::Params;
 use crate::poly::{Poly, Values};
 use crate::prg::Prg;
-use crate::vector::Kernel;
+use crate::vector::{self, Kernel};
 
 #[cfg(target_arch = "x86_64")]
 #[path = "mac_ifma.rs"]
@@ -35,6 +35,13 @@ pub(crate) const ANSWERS: usize = 8;
 /// Products, or transforms, below which a second thread is not worth waking. *Local.*
 const LEAST_SHARED: usize = 32;
 
+/// Words from one block to the next where a block has `words` of them: an odd number of cache lines. At a power of two the blocks
+/// of a polynomial, which are written one after the other, would fall into a few sets of the caches.
+fn pitch(words: usize) -> usize {
+    const LINE: usize = 8;
+    (words.div_ceil(LINE) | 1) * LINE
+}
+
 /// For how many threads there is work: those of rayon's pool, or one.
 pub(crate) fn threads(work: usize) -> usize {
     if work < LEAST_SHARED { 1 } else { rayon::current_num_threads() }
@@ -44,6 +51,8 @@ pub(crate) fn threads(work: usize) -> usize {
 pub(crate) struct Ciphertexts {
     words: Vec<u64>,
     count: usize,
+    /// Words from block to block.
+    pitch: usize,
 }
 
 /// Weight polynomials of up to [`ANSWERS`] answers at the roots, blocked: `[prime][block][answer][ciphertext][word]`.
@@ -54,6 +63,8 @@ pub(crate) struct Weights {
     count: usize,
     /// Words of a block of one polynomial.
     width: usize,
+    /// Words from block to block.
+    pitch: usize,
 }
 
 /// Words of a block of a polynomial in X^`step`, `step` a power of two.
@@ -67,43 +78,28 @@ pub(crate) struct Sum {
     pub(crate) b: Poly<Values>,
 }
 
-/// Stores polynomials in neighbouring slots of `width` words. Each is given by its distinct values, one row for each prime.
-fn store(params: &Params, polys: &[&[u64]], words: &mut [u64], slot: usize, slots: usize, width: usize) {
-    // Copies of a length that the compiler knows: a call for each would cost more than the copy.
-    match width {
-        1 => store_blocks::<1>(params, polys, words, slot, slots),
-        2 => store_blocks::<2>(params, polys, words, slot, slots),
-        4 => store_blocks::<4>(params, polys, words, slot, slots),
-        8 => store_blocks::<8>(params, polys, words, slot, slots),
-        16 => store_blocks::<16>(params, polys, words, slot, slots),
-        LANES => store_blocks::<LANES>(params, polys, words, slot, slots),
-        _ => unreachable!("{width} words do not divide a block of {LANES}"),
-    }
-}
-
-fn store_blocks<const WIDTH: usize>(params: &Params, polys: &[&[u64]], words: &mut [u64], slot: usize, slots: usize) {
+/// Stores polynomials in neighbouring slots of `width` words of blocks that are `pitch` words apart. Each polynomial is given by
+/// its distinct values, one row for each prime.
+fn store(params: &Params, polys: &[&[u64]], words: &mut [u64], slot: usize, pitch: usize, width: usize) {
     let blocks = params.n() / LANES;
-    for (i, words) in words.chunks_exact_mut(blocks * slots * WIDTH).enumerate() {
-        for (block, words) in words.chunks_exact_mut(slots * WIDTH).enumerate() {
-            let (places, _) = words[slot * WIDTH..(slot + polys.len()) * WIDTH].as_chunks_mut::<WIDTH>();
-            for (to, poly) in places.iter_mut().zip(polys) {
-                let len = poly.len() / params.primes();
-                let from = i * len + block * len / blocks;
-                if let Some(values) = poly[from..].first_chunk() {
-                    *to = *values;
-                }
-            }
+    let mut rows = [[].as_slice(); TOGETHER];
+    for (i, words) in words.chunks_exact_mut(blocks * pitch).enumerate() {
+        for (row, poly) in rows.iter_mut().zip(polys) {
+            let len = poly.len() / params.primes();
+            *row = &poly[i * len..(i + 1) * len];
         }
+        vector::scatter(params.kernel(), &rows[..polys.len()], width, blocks, pitch, &mut words[slot * width..]);
     }
 }
 
 impl Ciphertexts {
     pub(crate) fn new(params: &Params, count: usize) -> Self {
-        Self { words: vec![0; params.primes() * params.n() * 2 * count], count }
+        let pitch = pitch(2 * count * LANES);
+        Self { words: vec![0; params.primes() * params.n() / LANES * pitch], count, pitch }
     }
 
     pub(crate) fn set(&mut self, params: &Params, index: usize, a: &Poly<Values>, b: &Poly<Values>) {
-        store(params, &[a.words(), b.words()], &mut self.words, 2 * index, 2 * self.count, LANES);
+        store(params, &[a.words(), b.words()], &mut self.words, 2 * index, self.pitch, LANES);
     }
 
     /// Number of ciphertexts.
@@ -113,16 +109,15 @@ impl Ciphertexts {
 
     /// Block `block` of all of them modulo one prime: `[ciphertext][a, b][lane]`.
     pub(crate) fn block(&self, params: &Params, prime: usize, block: usize) -> &[u64] {
-        let len = 2 * self.count * LANES;
         let place = prime * (params.n() / LANES) + block;
-        &self.words[place * len..(place + 1) * len]
+        &self.words[place * self.pitch..][..2 * self.count * LANES]
     }
 }
 
 impl Weights {
     /// Room for polynomials in X^`step`, `step` a power of two.
     pub(crate) fn new(params: &Params, step: usize, answers: usize, count: usize) -> Self {
-        let mut weights = Self { words: Vec::new(), answers, count, width: 0 };
+        let mut weights = Self { words: Vec::new(), answers, count, width: 0, pitch: 0 };
         weights.resize(params, step, answers, count);
         weights
     }
@@ -131,7 +126,7 @@ impl Weights {
     pub(crate) fn set(&mut self, params: &Params, answer: usize, first: usize, weights: &[&[u64]]) {
         assert!(answer < self.answers && first + weights.len() <= self.count, "no such weights");
         let slot = answer * self.count + first;
-        store(params, weights, &mut self.words, slot, self.answers * self.count, self.width);
+        store(params, weights, &mut self.words, slot, self.pitch, self.width);
     }
 
     /// Number of ciphertexts.
@@ -153,8 +148,9 @@ impl Weights {
     /// Makes room for other numbers of answers and ciphertexts; every weight must be set again.
     pub(crate) fn resize(&mut self, params: &Params, step: usize, answers: usize, count: usize) {
         let width = width(step);
-        self.words.resize(params.primes() * params.n() / LANES * width * answers * count, 0);
-        (self.answers, self.count, self.width) = (answers, count, width);
+        let pitch = pitch(answers * count * width);
+        self.words.resize(params.primes() * params.n() / LANES * pitch, 0);
+        (self.answers, self.count, self.width, self.pitch) = (answers, count, width, pitch);
     }
 }
 
@@ -187,15 +183,13 @@ type Share<'a> = Vec<(&'a Ciphertexts, &'a mut [Sum])>;
 /// [`multiply`] for some of the answers.
 fn multiply_share(params: &Params, weights: &Weights, answers: Range<usize>, parts: &mut Share<'_>, add: bool) {
     let (n, count, width) = (params.n(), weights.count, weights.width);
-    let (ct_len, w_len) = (2 * count * LANES, weights.answers * count * width);
     let own = answers.start * count * width..answers.end * count * width;
     let mut out = vec![0; 2 * answers.len() * LANES];
     for (i, limb) in params.limbs().iter().enumerate() {
         for block in 0..n / LANES {
-            let place = i * (n / LANES) + block;
-            let w = &weights.words[place * w_len..(place + 1) * w_len][own.clone()];
+            let w = &weights.words[(i * (n / LANES) + block) * weights.pitch..][own.clone()];
             for (ct, sums) in parts.iter_mut() {
-                let ct = &ct.words[place * ct_len..(place + 1) * ct_len];
+                let ct = ct.block(params, i, block);
                 block_of_sums(params.kernel(), limb.modulus, width, ct, w, &mut out);
                 for (sum, out) in sums.iter_mut().zip(out.chunks_exact(2 * LANES)) {
                     let at = block * LANES..(block + 1) * LANES;

@@ -114,12 +114,10 @@ impl Poly<Coeff> {
 }
 
 /// The distinct values at the roots of g(X^s), s = N / `g.len()` a power of two, in rows of `g.len()` for each prime; each
-/// stands for s roots in a row, see [`crate::ntt`]. Signed coefficients of any size.
-pub(crate) fn values_of(params: &Params, g: &[i64], rows: &mut Vec<u64>) {
+/// stands for s roots in a row, see [`crate::ntt`]. Signed coefficients of any size up to `greatest`.
+pub(crate) fn values_of(params: &Params, g: &[i64], greatest: u64, rows: &mut [u64]) {
     let len = g.len();
-    rows.resize(params.primes() * len, 0);
     let halvings = (params.n() / len).trailing_zeros() as usize;
-    let greatest = g.iter().fold(0, |greatest, c| greatest | c.unsigned_abs());
     let small = params.limbs().iter().all(|l| greatest < l.modulus.value());
     for (limb, row) in params.limbs().iter().zip(rows.chunks_exact_mut(len)) {
         if small {

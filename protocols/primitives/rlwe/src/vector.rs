@@ -120,6 +120,23 @@ pub(crate) fn add_crt(
     });
 }
 
+/// [`scatter`] of pieces of `WIDTH` words.
+#[inline(always)]
+fn scatter_pieces<const WIDTH: usize>(rows: &[&[u64]], blocks: usize, pitch: usize, out: &mut [u64]) {
+    let Some(len) = rows.first().map(|row| row.len()) else { return };
+    // How many neighbouring blocks have a piece in common, as a power of two: a division for each would cost more than its copy.
+    let shared = (blocks * WIDTH / len).trailing_zeros();
+    for (block, out) in out.chunks_mut(pitch).take(blocks).enumerate() {
+        let (places, _) = out[..rows.len() * WIDTH].as_chunks_mut::<WIDTH>();
+        for (place, row) in places.iter_mut().zip(rows) {
+            let from = (block * WIDTH) >> shared;
+            if let Some(piece) = row[from..].first_chunk() {
+                *place = *piece;
+            }
+        }
+    }
+}
+
 /// Loops that the compiler vectorises by itself, if it may use the wider instructions: one body, compiled twice.
 macro_rules! rows {
     ($($(#[$meta:meta])* fn $name:ident($first:ident: $type:ty $(, $argument:ident: $t:ty)*) $body:block)*) => {
@@ -153,6 +170,21 @@ macro_rules! rows {
 }
 
 rows! {
+    /// Cuts each row into `blocks` pieces of `width` words and puts piece k of row j at out[k pitch + j width]. Rows that are
+    /// shorter than that have pieces in common.
+    fn scatter(rows: &[&[u64]], width: usize, blocks: usize, pitch: usize, out: &mut [u64]) {
+        // Copies of a length that the compiler knows: a call for each would cost more than the copy.
+        match width {
+            1 => scatter_pieces::<1>(rows, blocks, pitch, out),
+            2 => scatter_pieces::<2>(rows, blocks, pitch, out),
+            4 => scatter_pieces::<4>(rows, blocks, pitch, out),
+            8 => scatter_pieces::<8>(rows, blocks, pitch, out),
+            16 => scatter_pieces::<16>(rows, blocks, pitch, out),
+            32 => scatter_pieces::<32>(rows, blocks, pitch, out),
+            _ => unreachable!("{width} words do not divide a block"),
+        }
+    }
+
     /// Centred binomial errors from uniform words, see [`crate::prg`].
     fn binomial(words: &[u64], out: &mut [i64]) {
         const MASK: u64 = (1 << BINOMIAL_PAIRS) - 1;

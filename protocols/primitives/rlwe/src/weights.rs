@@ -46,7 +46,7 @@ pub(crate) struct ChunkPlace {
 /// that they are used before they leave the cache. For several, their sums are the greater part of the memory traffic, and
 /// are touched less often by longer spans. *Local.*
 const fn most_chunk_bytes(together: usize) -> usize {
-    if together < 2 { 4 << 20 } else { 16 << 20 }
+    if together < 2 { 2 << 20 } else { 16 << 20 }
 }
 
 /// The longest span: its block of ciphertexts, 32 KiB, stays in the first cache. *Local.*
@@ -220,17 +220,17 @@ impl LinearPlan {
     }
 
     fn fill_chunk(&self, place: ChunkPlace, weights: &[i64], chunk: &mut Weights) {
-        let ChunkPlace { group, first, block: first_block, .. } = place;
         let (count, answers) = (chunk.count(), chunk.answers());
         // Some polynomials of one answer, with working space; then they are stored.
-        let transform = |answer: usize, blocks: Range<usize>, polys: &mut Vec<Vec<u64>>, small: &mut Vec<i64>| {
-            polys.resize_with(TOGETHER, Vec::new);
-            for (values, block) in polys.iter_mut().zip(blocks) {
-                self.transform_weight(group, first + answer, first_block + block, weights, small, values);
+        let len = self.params.primes() * self.params.n() / self.weight_step();
+        let transform = |answer: usize, blocks: Range<usize>, polys: &mut Vec<u64>, small: &mut Vec<i64>| {
+            polys.resize(blocks.len() * len, 0);
+            for (values, block) in polys.chunks_exact_mut(len).zip(blocks) {
+                self.transform_weight(place, answer, block, weights, small, values);
             }
         };
-        let mut store = |answer: usize, blocks: Range<usize>, polys: &[Vec<u64>]| {
-            let polys: Vec<&[u64]> = polys[..blocks.len()].iter().map(Vec::as_slice).collect();
+        let mut store = |answer: usize, blocks: Range<usize>, polys: &[u64]| {
+            let polys: Vec<&[u64]> = polys.chunks_exact(len).collect();
             chunk.set(&self.params, answer, blocks.start, &polys);
         };
         let ranges = (0..count).step_by(TOGETHER).map(|block| block..(block + TOGETHER).min(count));
@@ -255,21 +255,29 @@ impl LinearPlan {
         }
     }
 
-    /// The distinct values of one weight polynomial at the roots; `small` is working space.
+    /// The distinct values at the roots of the weight polynomial for ciphertext `block` of answer `answer` of a chunk; `small` is
+    /// working space, all zeros before and after.
     fn transform_weight(
         &self,
-        group: usize,
+        place: ChunkPlace,
         answer: usize,
         block: usize,
         weights: &[i64],
         small: &mut Vec<i64>,
-        values: &mut Vec<u64>,
+        values: &mut [u64],
     ) {
-        let step = self.weight_step();
-        small.clear();
-        small.resize(self.params.n() / step, 0);
-        self.place_weights(group, answer, block, |at, index| small[at / step] = weights[index]);
-        poly::values_of(&self.params, small, values);
+        let shift = self.weight_step().trailing_zeros();
+        small.resize(self.params.n() >> shift, 0);
+        let (answer, block) = (place.first + answer, place.block + block);
+        let mut greatest = 0;
+        self.place_weights(place.group, answer, block, |at, index| {
+            greatest |= weights[index].unsigned_abs();
+            small[at >> shift] = weights[index];
+        });
+        poly::values_of(&self.params, small, greatest, values);
+        self.place_weights(place.group, answer, block, |at, _| {
+            small[at >> shift] = 0;
+        });
     }
 
     /// sqrt of the greatest sum of squares that meets in one answer polynomial.
