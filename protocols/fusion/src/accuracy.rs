@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::PlanError;
 use crate::ln_factorial::ln_binomial;
+use crate::plan::MOST_INFERENCES;
 
 /// Terms of a tail smaller than this part of the sum so far are left out (local: below the rounding of f64).
 const NEGLIGIBLE: f64 = 1e-18;
@@ -45,10 +46,13 @@ impl AccuracyTest {
     ///
     /// # Errors
     /// [`PlanError::NoTest`] if even a test that asks for a single right answer refuses it more often, so that no test
-    /// is left; [`PlanError::NotAProbability`].
+    /// is left; [`PlanError::NotAProbability`]; [`PlanError::TooManySamples`].
     pub fn for_honest(public: usize, honest: f64, refusal: f64) -> Result<Self, PlanError> {
         probability("the honest model's accuracy", honest)?;
         probability("the honest model's chance to be refused", refusal)?;
+        if public > MOST_INFERENCES {
+            return Err(PlanError::TooManySamples { public, most: MOST_INFERENCES });
+        }
         // The greatest threshold that is still met: the chance to miss it grows with it.
         let (mut met, mut missed) = (0, public + 1);
         while met + 1 < missed {
@@ -235,6 +239,8 @@ mod tests {
             assert!(error.contains("between 0 and 1") && error.contains(name), "{error}");
         }
         assert!(AccuracyTest::for_honest(9, f64::NAN, 1e-3).is_err());
+        let error = AccuracyTest::for_honest(usize::MAX, 0.9, 1e-3).unwrap_err().to_string();
+        assert!(error.contains("public samples are more than the 67108864"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,10 @@ use crate::soundness::{Bound, bound};
 use crate::{AccuracyGoal, AccuracyTest};
 
 /// Most inferences of one plan (local): the bound and the mixing keep a few words for each.
-const MOST_INFERENCES: usize = 1 << 26;
+pub(crate) const MOST_INFERENCES: usize = 1 << 26;
+
+/// Most terms that the bound of a plan may sum (local): seconds of computing. The numbers come from files and flags.
+const MOST_TERMS: usize = 1 << 28;
 
 /// A plan: R queries with B copies each and T public samples, of which up to m may come out wrong. The server knows
 /// it; only the order of the positions is secret.
@@ -74,6 +77,31 @@ pub enum PlanError {
         /// T.
         public: usize,
         /// The most there may be.
+        most: usize,
+    },
+    /// The bound would take too long to compute.
+    #[error(
+        "R={queries}, B={copies}, m={tolerance}: the bound on a cheating server sums {terms} terms, at most {most} are \
+         computed; take a smaller tolerance, or split the queries"
+    )]
+    TooManyTerms {
+        /// R.
+        queries: usize,
+        /// B.
+        copies: usize,
+        /// m.
+        tolerance: usize,
+        /// Of the bound.
+        terms: usize,
+        /// Allowed.
+        most: usize,
+    },
+    /// A test of accuracy with more samples than a plan can have.
+    #[error("{public} public samples are more than the {most} inferences of one plan: take fewer")]
+    TooManySamples {
+        /// T.
+        public: usize,
+        /// Allowed.
         most: usize,
     },
     /// The bound is above what was asked.
@@ -318,6 +346,11 @@ impl TryFrom<Numbers> for Plan {
         if inferences.is_none_or(|n| n > MOST_INFERENCES) {
             return Err(PlanError::TooLarge { queries, copies, public, most: MOST_INFERENCES });
         }
+        // One sum for each number of corrupted positions, over the queries that may be hit by it.
+        let terms = (queries * copies + tolerance).saturating_mul(tolerance / copies + 1);
+        if terms > MOST_TERMS {
+            return Err(PlanError::TooManyTerms { queries, copies, tolerance, terms, most: MOST_TERMS });
+        }
         Ok(Self(n))
     }
 }
@@ -372,6 +405,18 @@ mod tests {
         let refusal = |threshold| Plan::with_test(512, 5, AccuracyTest { public: 10, threshold }).unwrap_err();
         assert!(matches!(refusal(0), PlanError::Tolerance { tolerance: 10, public: 10 }));
         assert!(refusal(11).to_string().contains("11 right answers of 10"));
+    }
+
+    /// The numbers come from files and flags: none makes the bound run for hours.
+    #[test]
+    fn a_bound_that_takes_too_long_is_refused_with_the_numbers() {
+        let half = MOST_INFERENCES / 2;
+        for (queries, copies, public, tolerance) in [(half, 1, half, half - 1), (100_000, 5, 10_000, 5_000)] {
+            let e = Plan::new(queries, copies, public, tolerance).unwrap_err();
+            assert!(matches!(e, PlanError::TooManyTerms { .. }) && e.to_string().contains("smaller tolerance"), "{e}");
+        }
+        Plan::new(MOST_INFERENCES - 1, 1, 1, 0).unwrap();
+        Plan::new(1, 1, 4096, 4095).unwrap();
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn search(
     tolerance: usize,
     public: RangeInclusive<usize>,
 ) -> Result<Plan, PlanError> {
-    let least_public = (*public.start()).max(tolerance + usize::from(tolerance > 0));
+    let least_public = (*public.start()).max(tolerance.saturating_add(usize::from(tolerance > 0)));
     let most_public = *public.end();
     let none = PlanError::NoneFound { queries, security_bits, tolerance, most_public, most_copies: MOST_COPIES };
     cheapest(queries, security_bits, (least_public..=most_public).map(|public| (public, tolerance)))?.ok_or(none)
@@ -153,6 +153,7 @@ mod tests {
     #[test]
     fn no_public_sample_is_no_plan() {
         assert!(matches!(search(8, 40.0, 0, 0..=0), Err(PlanError::NoneFound { .. })));
+        assert!(matches!(search(8, 40.0, usize::MAX, 0..=9), Err(PlanError::NoneFound { .. })));
     }
 
     #[test]
