@@ -37,6 +37,13 @@ pub(crate) fn record(job: &Job, reports: [PartyReport; 2], records: &Path) -> Re
     let cell = cell.with_context(|| format!("{} is none of its experiment's runs", job.run_id))?;
     let mut stage = Stage::load(std::slice::from_ref(cell))?;
     let mut facts = stage.facts(&experiment, cell, of.repetition)?;
+    let roles = reports.each_ref().map(|r| r.role.as_str());
+    ensure!(
+        roles == ["server", "client"],
+        "the reports are of the {} and the {}, not of the two parties",
+        roles[0],
+        roles[1]
+    );
     let machines = [&reports[0].machine, &reports[1].machine];
     facts.placement = format!("two-parties:client={},server={}", machines[1], machines[0]);
     let (reason, accused, stderr) = (String::new(), String::new(), String::new());

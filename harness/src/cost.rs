@@ -1,12 +1,12 @@
 //! `bench cost`: what a protocol declares for a network, operator by operator, without running anything.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::json;
 use si_api::{Cost, CostLine, HomomorphicWork, Options};
 
 use crate::cli::CostArgs;
 use crate::commands::{merge, print};
-use crate::experiment::{Cell, Load};
+use crate::experiment::{Cell, Load, MOST_BATCH, ensure_within};
 use crate::registry;
 
 /// What a protocol declares for a batch of a model.
@@ -51,7 +51,7 @@ pub(crate) fn notes(cell: &Cell) -> Vec<String> {
 /// # Errors
 /// If a name is unknown, or the protocol declares no cost.
 pub(crate) fn cost(args: &CostArgs) -> Result<()> {
-    ensure!(args.batch > 0, "--batch must be at least 1");
+    ensure_within("--batch", args.batch as u64, MOST_BATCH as u64)?;
     let Declared { lines, total, notes, .. } = declared(&args.protocol, &args.model, args.batch, Options::default())?;
     if args.json {
         let line = |l: &CostLine| {

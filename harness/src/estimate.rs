@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use si_netem::{Means, Profile};
 
-use crate::experiment::{Cell, FusionPlan, Load};
+use crate::experiment::{Cell, FusionPlan, Load, MOST_BATCH};
 use crate::progress::shown;
 use crate::record::{Folder, Method, RUNS_CSV, Status};
 use crate::{cost, machine, registry};
@@ -119,6 +119,9 @@ fn declared(cell: &Cell) -> Option<Duration> {
             (registry::inner(&cell.protocol).ok()?, one, all.div_ceil(one.max(1)))
         }
     };
+    if batch > MOST_BATCH {
+        return None; // its job will be refused
+    }
     let cost = cost::declared(protocol, &cell.model, batch, cell.options).ok()?.total;
     let link = Profile::named(&cell.link).ok()?;
     let bytes = (cost.up_bytes + cost.down_bytes) as f64;

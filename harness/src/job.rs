@@ -8,7 +8,7 @@ use si_api::Options;
 use si_netem::{Means, TcpSeen};
 
 use crate::behaviour::Behaviour;
-use crate::experiment::FusionPlan;
+use crate::experiment::{FusionPlan, MOST_TIMEOUT_S, ensure_possible, ensure_within};
 use crate::trips::LaneTurns;
 
 /// One repetition. Every party gets the same job; who it is comes from the command line.
@@ -113,7 +113,11 @@ impl Job {
     /// If it cannot be read, or has an unknown, missing or ill-typed field.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("job {}", path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("job {}", path.display()))
+        let job: Self = serde_json::from_str(&text).with_context(|| format!("job {}", path.display()))?;
+        ensure_possible(job.lanes, job.threads, job.timeout_s)
+            .and_then(|()| ensure_within("connect_timeout_s", job.connect_timeout_s, MOST_TIMEOUT_S))
+            .with_context(|| format!("job {}", path.display()))?;
+        Ok(job)
     }
 }
 

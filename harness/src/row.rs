@@ -106,7 +106,7 @@ fn sum(
     phase: impl Fn(&str) -> bool,
     of: impl Fn(&crate::job::EntryLine) -> u64,
 ) -> Option<u64> {
-    Some(reports.iter().flat_map(|r| &r.entries).filter(|e| phase(&e.phase)).map(of).sum())
+    Some(reports.iter().flat_map(|r| &r.entries).filter(|e| phase(&e.phase)).map(of).fold(0, u64::saturating_add))
 }
 
 /// The parties are set alike, so the first one speaks for all; what was sent again is of all.
@@ -115,7 +115,7 @@ fn tcp(row: &mut RunRow, reports: &[PartyReport]) {
     row.tcp_congestion.clone_from(&first.tcp.congestion);
     row.tcp_restarts_after_idle = first.tcp.restarts_after_idle;
     row.tcp_buffer_bytes = first.tcp.buffer_bytes;
-    row.retransmits_seen = reports.iter().map(|r| r.retransmits).sum();
+    row.retransmits_seen = reports.iter().try_fold(0u64, |sum, r| Some(sum.saturating_add(r.retransmits?)));
 }
 
 fn link(row: &mut RunRow, facts: &Facts, end: &End, client: &[&PartyReport]) {

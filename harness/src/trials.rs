@@ -16,7 +16,7 @@ use si_testing::cheats::{Cheat, CheatName, HowMany};
 use si_testing::pair::{Conditions, Failed, Seeds, run};
 
 use crate::behaviour::{Behaviour, Servers};
-use crate::experiment::{Experiment, FusionPlan};
+use crate::experiment::{Experiment, FusionPlan, ensure_within};
 use crate::inputs::{Source, split};
 use crate::machine;
 use crate::record::{Samples, TrialRow, utc_now};
@@ -68,6 +68,12 @@ pub(crate) struct Trials {
 /// means).
 const REFUSAL: f64 = 1e-3;
 
+/// Most runs of one setting (local): what they should give is computed from the exact chances, which takes as many terms.
+pub(crate) const MOST_TRIALS: u64 = 1 << 20;
+
+/// Most inferences of a plan that is tried (local), for the same reason.
+pub(crate) const MOST_INFERENCES: u64 = 1 << 14;
+
 impl Trials {
     /// Checks what can be checked without running it.
     ///
@@ -77,13 +83,16 @@ impl Trials {
         registry::inner(&self.protocol).context("trials are of fusion(...)")?;
         si_models::zoo::graph(&self.model)?;
         ensure!(self.dataset.is_some(), "dataset is missing: where queries come from");
-        ensure!(self.count > 0 && !self.server.0.is_empty(), "count must be at least 1, and server name one at least");
+        ensure!(!self.server.0.is_empty(), "server must name one at least");
+        ensure_within("count", self.count, MOST_TRIALS)?;
         ensure!(
             self.accuracy_permille.is_none_or(|a| (1..=1000).contains(&a))
                 && !(self.accuracy_permille.is_some() && self.tolerance > 0),
             "accuracy_permille is 1 to 1000, in place of tolerance"
         );
-        registry::plan(&self.plan()?).map(drop)
+        let plan = self.plan()?;
+        ensure_within("queries * copies + public", plan.inferences() as u64, MOST_INFERENCES)?;
+        registry::plan(&plan).map(drop)
     }
 
     fn plan(&self) -> Result<FusionPlan> {

@@ -181,4 +181,38 @@ mod tests {
         assert!(!recorder.dir().join(seal::SHA256SUMS).exists(), "an unsound record is not sealed");
         assert!(super::run(root.path()).unwrap_err().to_string().contains("cannot read"));
     }
+
+    /// Whatever a byte of a record is changed to: it is refused, or found, or it makes no difference.
+    #[test]
+    fn no_changed_byte_is_too_much_for_the_reader_or_the_rules() {
+        let root = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder::create(&root.path().join("f"), &samples::machine(), "").unwrap();
+        let (run, phases) = samples::run("fusion(cheetah)", "wan", 1);
+        recorder.append(&run, &phases, &samples::answers(&run)).unwrap();
+        samples::trials().iter().for_each(|t| recorder.append_trials(t).unwrap());
+        super::seal(recorder.dir()).unwrap();
+        let dir = recorder.dir();
+        let strides =
+            [("runs.csv", 43), ("phases.csv", 97), ("answers.csv", 31), ("trials.csv", 71), (seal::SHA256SUMS, 53)];
+        for (file, stride) in strides {
+            let path = dir.join(file);
+            let original = std::fs::read(&path).unwrap();
+            // A new file each time: some file systems wait for the disk when an old one is cut and written again.
+            let write = |bytes: &[u8]| std::fs::remove_file(&path).and_then(|()| std::fs::write(&path, bytes)).unwrap();
+            for at in (0..original.len()).step_by(stride) {
+                for byte in [b"9", b"-", b",", b"\"", b"\n", b"\xff"] {
+                    let text: [&[u8]; 3] = [&original[..at], byte, &original[at + 1..]];
+                    write(&text.concat());
+                    // Every list of hashes notices, so the rows' own rules are asked, too.
+                    if let Ok(f) = Folder::read(dir) {
+                        let _ = (folder(&f), crate::report::totals(dir));
+                    }
+                }
+                write(&original[..at]);
+                let _ = Folder::read(dir).map(|f| folder(&f));
+            }
+            write(&original);
+        }
+        super::run(dir).unwrap();
+    }
 }

@@ -86,7 +86,7 @@ fn sums(r: &RunRow, phases: &[&PhaseRow], f: &mut Findings<'_>) {
     ];
     for s in sides {
         let of_side = |p: &&&PhaseRow| (p.party == "client") == s.client && (p.phase == "setup") == s.setup;
-        let sum = |of: fn(&PhaseRow) -> u64| phases.iter().filter(of_side).map(|p| of(p)).sum::<u64>();
+        let sum = |of: fn(&PhaseRow) -> u64| phases.iter().filter(of_side).map(|p| of(p)).fold(0, u64::saturating_add);
         let exact = [
             ("sent_bytes", s.sent, sum(|p| p.sent_bytes)),
             ("recv_bytes", s.recv, sum(|p| p.recv_bytes)),
@@ -102,7 +102,7 @@ fn sums(r: &RunRow, phases: &[&PhaseRow], f: &mut Findings<'_>) {
     }
     if parties.len() == 2 {
         let total = |client: bool, of: fn(&PhaseRow) -> u64| {
-            phases.iter().filter(|p| (p.party == "client") == client).map(|p| of(p)).sum::<u64>()
+            phases.iter().filter(|p| (p.party == "client") == client).map(|p| of(p)).fold(0, u64::saturating_add)
         };
         let ends = [
             (total(true, |p| p.sent_bytes), total(false, |p| p.recv_bytes)),

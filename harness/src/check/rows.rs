@@ -76,7 +76,7 @@ fn plan(r: &RunRow, f: &mut Findings<'_>) {
     f.require(r.batch <= r.inferences, || format!("a batch of {} in {} inferences", r.batch, r.inferences));
     let takes = match (r.fusion_copies, r.fusion_public, r.fusion_tolerance) {
         (None, None, None) => r.queries,
-        (Some(b), Some(t), Some(_)) => r.queries * b + t,
+        (Some(b), Some(t), Some(_)) => r.queries.saturating_mul(b).saturating_add(t),
         _ => return f.require(false, || "fusion_copies, _public and _tolerance belong together".into()),
     };
     let chunked = r.fusion_chunk.is_none_or(|c| c > 0 && r.fusion_copies.is_some());
@@ -209,7 +209,7 @@ fn measures(r: &RunRow, f: &mut Findings<'_>, cores: u64) {
         format!("phases of {phases:?} ns do not explain a run of {run} ns")
     });
     for (party, cpu) in [("client", get(r.client_cpu_ns)), ("server", get(r.server_cpu_ns))] {
-        f.require(cpu <= (run + slack) * cores.max(1), || {
+        f.require(cpu <= (run + slack).saturating_mul(cores.max(1)), || {
             format!("{party}: {cpu} ns of CPU in {run} ns on {cores} cores")
         });
     }

@@ -6,6 +6,7 @@ use super::{Finding, Findings};
 use crate::behaviour::Behaviour;
 use crate::record::{Folder, TrialRow};
 use crate::report::agrees_with_theory;
+use crate::trials::{MOST_INFERENCES, MOST_TRIALS};
 
 pub(super) fn check(folder: &Folder, found: &mut Vec<Finding>) {
     let mut seen = BTreeSet::new();
@@ -13,8 +14,8 @@ pub(super) fn check(folder: &Folder, found: &mut Vec<Finding>) {
         let f = &mut Findings { place: &t.setting, found };
         f.require(seen.insert(&t.setting), || "the trials are recorded twice".into());
         names(t, f);
-        counts(t, f);
-        if agrees_with_theory(t) == Some(false) {
+        // Theory is of what can be, and takes as long as the numbers are large.
+        if counts(t, f) && agrees_with_theory(t) == Some(false) {
             f.caution("theory is outside of the 99 % interval of what was measured".into());
         }
     }
@@ -24,6 +25,9 @@ fn names(t: &TrialRow, f: &mut Findings<'_>) {
     if let Err(why) = Behaviour::try_from(t.server.clone()) {
         f.require(false, || why);
     }
+    for (column, value) in [("protocol", &t.protocol), ("model", &t.model), ("dataset", &t.dataset)] {
+        f.require(!value.is_empty(), || format!("{column} is empty"));
+    }
     f.require(t.method == "in-process", || format!("method is '{}', not in-process", t.method));
     let hex = |s: &str| s.len() >= 7 && s.bytes().all(|b| b.is_ascii_hexdigit());
     for (column, value) in [("model_hash", &t.model_hash), ("data_hash", &t.data_hash), ("commit", &t.commit)] {
@@ -31,20 +35,27 @@ fn names(t: &TrialRow, f: &mut Findings<'_>) {
     }
 }
 
-fn counts(t: &TrialRow, f: &mut Findings<'_>) {
+/// Whether the counts can be those of trials.
+fn counts(t: &TrialRow, f: &mut Findings<'_>) -> bool {
+    let before = f.found.len();
+    let inferences = t.queries.saturating_mul(t.fusion_copies).saturating_add(t.fusion_public);
+    for (what, is, most) in [("trials", t.trials, MOST_TRIALS), ("inferences", inferences, MOST_INFERENCES)] {
+        f.require((1..=most).contains(&is), || format!("{is} {what}, 1 to {most} can be"));
+    }
     let ended = t.caught + t.fooled + t.unharmed + t.broken;
-    f.require(t.trials > 0 && ended == t.trials, || format!("{ended} of {} runs ended in one of the ways", t.trials));
+    f.require(ended == t.trials, || format!("{ended} of {} runs ended in one of the ways", t.trials));
     let (copies, public) = (t.caught_by_copies, t.caught_by_public);
     f.require(copies.max(public) <= t.caught && t.caught <= copies + public, || {
         format!("{} caught, {copies} by copies, {public} by public samples", t.caught)
     });
-    let inferences = t.queries * t.fusion_copies + t.fusion_public;
     f.require(t.corrupted.is_none_or(|k| k <= inferences), || {
         format!("more than the {inferences} inferences corrupted")
     });
     f.require(t.queries + t.fusion_public <= t.pool, || format!("a pool of {} images is too small", t.pool));
     f.require(t.pool_right.is_none_or(|right| right <= t.pool), || "more right images than images".into());
     f.require(t.fusion_tolerance < t.fusion_public.max(1), || "every public sample may be wrong".into());
+    f.require(t.fusion_copies > 0 && t.classes > 0, || format!("{} copies, {} classes", t.fusion_copies, t.classes));
+    f.found.len() == before
 }
 
 #[cfg(test)]
@@ -72,6 +83,14 @@ mod tests {
         caught(problem, "more than the 36 inferences", &|t| t.corrupted = Some(37));
         caught(problem, "too small", &|t| t.pool = 10);
         caught(problem, "not in-process", &|t| t.method = "processes".into());
+        caught(problem, "0 copies", &|t| (t.fusion_copies, t.corrupted) = (0, None));
+        caught(problem, "model is empty", &|t| t.model.clear());
+        // Numbers for which the chances would take years to compute.
+        let huge = 1 << 50;
+        caught(problem, "trials, 1 to 1048576 can be", &|t| {
+            (t.trials, t.caught, t.caught_by_copies, t.fooled) = (huge, huge, huge, 0);
+        });
+        caught(problem, "inferences, 1 to 16384 can be", &|t| (t.queries, t.pool) = (huge, 2 * huge));
         caught(problem, "commit is 'unknown'", &|t| t.commit = "unknown".into());
         caught(problem, "write \"honest\" or", &|t| t.server = "evil".into());
         caught(Severity::Caution, "theory is outside", &|t| (t.caught, t.caught_by_copies, t.fooled) = (900, 900, 100));

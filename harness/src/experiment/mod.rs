@@ -37,6 +37,37 @@ const DEFAULT_THREADS: u32 = 1;
 /// The most that a pool may have: more is a slip of the pen (local).
 const MOST_THREADS: u32 = 256;
 
+/// Most connections that a protocol may use side by side (local).
+const MOST_LANES: u32 = 64;
+
+/// Most repetitions of a cell (local): the list of all is kept.
+const MOST_REPETITIONS: u32 = 10_000;
+
+/// Longest time limit of a run, 30 days (local).
+pub(crate) const MOST_TIMEOUT_S: u64 = 30 * 24 * 3600;
+
+/// Most queries in one batch (local): as many as the random data set has, and declared costs still fit into 64 bits.
+pub(crate) const MOST_BATCH: usize = 1 << 16;
+
+/// Refuses what no machine can do, whether a file, a flag or a job says so.
+///
+/// # Errors
+/// With the key, the number and the range.
+pub(crate) fn ensure_within(key: &str, is: u64, most: u64) -> Result<()> {
+    ensure!((1..=most).contains(&is), "{key} must be at least 1 and at most {most}, not {is}");
+    Ok(())
+}
+
+/// Refuses lanes, threads and a time limit that no machine can do.
+///
+/// # Errors
+/// With the key, the number and the range.
+pub(crate) fn ensure_possible(lanes: u32, threads: u32, timeout_s: u64) -> Result<()> {
+    ensure_within("lanes", lanes.into(), MOST_LANES.into())?;
+    ensure_within("threads", threads.into(), MOST_THREADS.into())?;
+    ensure_within("timeout_s", timeout_s, MOST_TIMEOUT_S)
+}
+
 /// One experiment. As TOML it is an experiment again, with every key written out in every group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Experiment {
@@ -165,7 +196,7 @@ impl Experiment {
     /// If a key is unknown, missing or of the wrong type, or a value makes no sense.
     pub(crate) fn parse(text: &str, file: &str) -> Result<Self> {
         let parsed: File = toml::from_str(text).map_err(|e| {
-            let line = e.span().map_or(1, |s| 1 + text[..s.start.min(text.len())].matches('\n').count());
+            let line = e.span().map_or(1, |s| 1 + text.bytes().take(s.start).filter(|b| *b == b'\n').count());
             anyhow::anyhow!("{file}, line {line}: {}", e.message())
         })?;
         let experiment = parsed.experiment().with_context(|| file.to_owned())?;
@@ -336,15 +367,10 @@ impl Runs {
                 bail!("{key} names something twice");
             }
         }
-        for (key, least) in
-            [("repetitions", u64::from(self.repetitions)), ("timeout_s", self.timeout_s), ("lanes", self.lanes.into())]
-        {
-            if least == 0 {
-                bail!("{key} must be at least 1");
-            }
-        }
-        if self.batches.contains(&0) || self.batches.is_empty() {
-            bail!("batches must hold numbers of at least 1");
+        ensure_within("repetitions", self.repetitions.into(), MOST_REPETITIONS.into())?;
+        ensure_possible(self.lanes, DEFAULT_THREADS, self.timeout_s)?;
+        if self.batches.is_empty() || !self.batches.iter().all(|n| (1..=MOST_BATCH).contains(n)) {
+            bail!("batches must hold numbers from 1 to {MOST_BATCH}");
         }
         let distinct = self.threads.iter().collect::<BTreeSet<_>>().len() == self.threads.len();
         if self.threads.is_empty() || !distinct || !self.threads.iter().all(|t| (1..=MOST_THREADS).contains(t)) {

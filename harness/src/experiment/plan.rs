@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::{MOST_REPETITIONS, MOST_TIMEOUT_S, ensure_within};
 use crate::record::Method;
 use crate::registry;
 
@@ -81,9 +82,8 @@ impl FusionPlan {
             }
             _ => {}
         }
-        if self.repetitions == Some(0) || self.timeout_s == Some(0) {
-            bail!("repetitions and timeout_s must be at least 1");
-        }
+        self.repetitions.map_or(Ok(()), |n| ensure_within("repetitions", n.into(), MOST_REPETITIONS.into()))?;
+        self.timeout_s.map_or(Ok(()), |n| ensure_within("timeout_s", n, MOST_TIMEOUT_S))?;
         registry::plan(self).map(drop)
     }
 }

@@ -110,6 +110,10 @@ fn groups_that_make_no_sense_are_refused() {
         (group("repetitions = 0"), vec!["repetitions must be at least 1"]),
         (group("batches = [4, 4]"), vec!["cell plain/tiny/lan/batch4 stands twice"]),
         (group("batches = []"), vec!["batches must hold"]),
+        (group("batches = [65537]"), vec!["batches must hold numbers from 1 to 65536"]),
+        (group("repetitions = 4294967295"), vec!["repetitions must be at least 1 and at most 10000, not 4294967295"]),
+        (group("lanes = 4294967295"), vec!["lanes must be", "at most 64"]),
+        (group("timeout_s = 9223372036854775807"), vec!["timeout_s must be", "at most 2592000"]),
         (group("threads = []"), vec!["threads must hold different numbers from 1 to 256"]),
         (group("threads = [2, 1, 2]"), vec!["threads must hold different numbers"]),
         (group("threads = [0]"), vec!["threads must hold different numbers"]),
@@ -125,6 +129,9 @@ fn groups_that_make_no_sense_are_refused() {
         let e = refused(&text);
         assert!(e.starts_with("x.toml") && parts.iter().all(|p| e.contains(p)), "{text}: {e}");
     }
+    let plan = "protocols = [\"fusion(plain)\"]\nmodels = [\"tiny\"]\n[[fusion]]\nqueries = 33554432\ncopies = 1\n\
+                public = 33554432\ntolerance = 33554431\nsecurity_bits = 0\nmethod = \"measured\"";
+    assert!(refused(plan).contains("take a smaller tolerance"), "{}", refused(plan));
     let e = format!("{:#}", Experiment::parse("title = \"t\"", "x.toml").unwrap_err());
     assert_eq!(e, "x.toml: protocols is missing");
 }

@@ -22,6 +22,27 @@ pub(super) const LATER: [&str; 11] = [
     "drops_seen",
 ];
 
+/// The greatest number in a record but for seeds and distances of scores (agreement): reports compute with doubles, which
+/// hold whole numbers up to here, and sums of thousands of such numbers still fit into 64 bits.
+const MOST: u64 = 1 << 53;
+
+/// Digits of [`MOST`].
+const MOST_DIGITS: usize = 16;
+
+/// Refuses a row with a number that no measurement gives.
+///
+/// # Errors
+/// With the column's name and the number.
+pub(super) fn ensure_measurable(row: &impl Serialize) -> Result<()> {
+    let row = serde_json::to_value(row)?;
+    let free = |column: &str| column == "seed" || column.ends_with("_ulp");
+    let mut numbers = row.as_object().into_iter().flatten().filter(|(column, _)| !free(column));
+    match numbers.find_map(|(column, value)| Some((column, value.as_u64().filter(|n| *n > MOST)?))) {
+        Some((column, n)) => bail!("column '{column}': {n} is above {MOST}, which no measurement is"),
+        None => Ok(()),
+    }
+}
+
 /// Names of the columns of a row, in order.
 pub(crate) fn columns<T: Default + Serialize>() -> Result<Vec<String>> {
     let mut w = csv::Writer::from_writer(Vec::new());
@@ -54,13 +75,21 @@ pub(super) fn read_rows<T: Default + Serialize + DeserializeOwned>(path: &Path) 
     if let Some(c) = found.iter().find(|c| !want.contains(c)) {
         bail!("{shown}:1: unknown column '{c}'; see results/SCHEMA.md");
     }
+    if let Some((_, c)) = found.iter().enumerate().find(|(i, c)| found[..*i].contains(c)) {
+        bail!("{shown}:1: column '{c}' stands twice");
+    }
     let mut rows = Vec::new();
     let mut record = csv::StringRecord::new();
     loop {
         match reader.read_record(&mut record) {
             Ok(false) => return Ok(rows),
             Ok(true) => {
-                rows.push(record.deserialize(Some(&headers)).map_err(|e| explain(path, &headers, &record, &e))?)
+                let row = record.deserialize(Some(&headers)).map_err(|e| explain(path, &headers, &record, &e))?;
+                if record.iter().any(|field| field.len() >= MOST_DIGITS && field.bytes().all(|b| b.is_ascii_digit())) {
+                    let line = record.position().map_or(0, csv::Position::line);
+                    ensure_measurable(&row).with_context(|| format!("{shown}:{line}"))?;
+                }
+                rows.push(row);
             }
             Err(e) => return Err(explain(path, &headers, &record, &e)),
         }

@@ -124,6 +124,21 @@ mod tests {
         refused(",measured,", ",guessed,", "runs.csv:2: column 'method': unknown variant");
         refused(",false,rustc", ",maybe,rustc", "runs.csv:2: column 'dirty'");
         refused("#2,", "#2,\"", "runs.csv");
+        refused(",rounds,", ",rounds,rounds,", "runs.csv:1: column 'rounds' stands twice");
+        for number in ["NaN", "-2", "2.5", "99999999999999999999"] {
+            refused(
+                "lan/mnist-cnn4/cheetah/b1,2,",
+                &format!("lan/mnist-cnn4/cheetah/b1,{number},"),
+                "column 'repetition'",
+            );
+        }
+        let huge = "lan/mnist-cnn4/cheetah/b1,18446744073709551615,";
+        refused("lan/mnist-cnn4/cheetah/b1,2,", huge, "runs.csv:3: column 'repetition': 18446744073709551615 is above");
+        fs::write(&runs, &original[..original.len() - 30]).unwrap();
+        assert!(refusal(&dir).contains("runs.csv:3: 77 fields, the header has 82"), "{}", refusal(&dir));
+        fs::write(&runs, [original.as_bytes(), b"\xff\n"].concat()).unwrap();
+        assert!(refusal(&dir).contains("runs.csv"), "{}", refusal(&dir));
+        fs::write(&runs, &original).unwrap();
         fs::remove_file(dir.join(MACHINE_TOML)).unwrap();
         assert!(refusal(&dir).contains("machine.toml"));
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::columns::{cut_rows, cut_unfinished_line, header, lines};
+use super::columns::{cut_rows, cut_unfinished_line, ensure_measurable, header, lines};
 use super::seal::{self, Occasion, SHA256SUMS};
 use super::space::{self, Reserve, append_all};
 use super::{
@@ -165,6 +165,11 @@ impl Recorder {
         if let Some(other) = parts.find(|id| **id != run.run_id) {
             bail!("a phase or an answer of run '{other}' beside run '{}'", run.run_id);
         }
+        // What could not be read back is not written: a party on another machine says what it likes.
+        ensure_measurable(run)
+            .and_then(|()| phases.iter().try_for_each(ensure_measurable))
+            .and_then(|()| answers.iter().try_for_each(ensure_measurable))
+            .with_context(|| format!("the row of '{}'", run.run_id))?;
         self.break_seal()?;
         let row = RunRow { reason: run.reason.lines().collect::<Vec<_>>().join(" | "), ..run.clone() };
         let (phases, answers, line) = (lines(phases)?, lines(answers)?, lines(std::slice::from_ref(&row))?);

@@ -177,7 +177,7 @@ impl<'a> Cell<'a> {
 
     /// `480 of 480 answers`, over the repetitions that count.
     pub(crate) fn verified(&self) -> String {
-        let sum = |of: fn(&RunRow) -> Option<u64>| self.good().filter_map(of).sum::<u64>();
+        let sum = |of: fn(&RunRow) -> Option<u64>| self.good().filter_map(of).fold(0, u64::saturating_add);
         let [equal, checked] = [sum(|r| r.labels_equal), sum(|r| r.labels_checked)].map(|x| thousands(x as i64));
         if equal == checked { equal } else { format!("{equal} of {checked}") }
     }

@@ -122,7 +122,7 @@ fn outcome(rows: &[&RunRow]) -> String {
     };
     part(Status::Abort, &|_| "**caught**: abort".into());
     part(Status::Wrong, &|of| {
-        let sum = |f: fn(&RunRow) -> Option<u64>| of.iter().filter_map(|r| f(r)).sum::<u64>();
+        let sum = |f: fn(&RunRow) -> Option<u64>| of.iter().filter_map(|r| f(r)).fold(0, u64::saturating_add);
         let (checked, equal) = (sum(|r| r.labels_checked), sum(|r| r.labels_equal));
         let what = if equal < checked {
             format!("{} of {checked} labels wrong", checked - equal)

@@ -54,8 +54,8 @@ fn bookkeeping(cell: &Cell<'_>) -> Option<f64> {
     let own = ["mix", "check", "journal"];
     let part = |run: &crate::record::RunRow| {
         let phases = cell.folder.phases.iter().filter(|p| p.run_id == run.run_id && p.party == "client");
-        let ns: u64 = phases.filter(|p| own.contains(&p.operator.as_str())).map(|p| p.wall_ns).sum();
-        Some(ns as f64 / run.run_wall_ns? as f64)
+        let ns: f64 = phases.filter(|p| own.contains(&p.operator.as_str())).map(|p| p.wall_ns as f64).sum();
+        Some(ns / run.run_wall_ns? as f64)
     };
     if !cell.is_measured() {
         return None;

@@ -150,7 +150,9 @@ impl Others {
         for p in &others.published {
             let at = || format!("{shown}/{PUBLISHED_CSV}: '{}'", p.id);
             ensure!(p.flag == "P", "{}: flag is '{}': only public figures (P) may be printed", at(), p.flag);
-            ensure!(p.low <= p.high && p.low > 0.0, "{}: {} to {} is no range", at(), p.low, p.high);
+            let range = p.low <= p.high && p.low > 0.0 && p.high.is_finite();
+            ensure!(range, "{}: {} to {} is no range", at(), p.low, p.high);
+            filled(&[("system", &p.system), ("source", &p.source), ("statement", &p.statement)], at)?;
             let known = match (p.metric, p.over.is_empty()) {
                 (Quantity::Other, _) => true,
                 (m, true) => m.unit(&p.unit).is_some(),
@@ -162,7 +164,10 @@ impl Others {
         for p in &others.peers {
             let at = || format!("{shown}/{PEERS_CSV}: '{}'", p.id);
             ensure!(p.metric.unit(&p.unit).is_some(), "{}: unit '{}' does not fit", at(), p.unit);
-            ensure!(p.value > 0.0, "{}: {} is no figure", at(), p.value);
+            ensure!(p.value > 0.0 && p.value.is_finite(), "{}: {} is no figure", at(), p.value);
+            let texts =
+                [("system", &p.system), ("protocol", &p.protocol), ("model", &p.model), ("machine", &p.machine)];
+            filled(&texts, at)?;
         }
         let mut ids: Vec<&str> =
             others.published.iter().map(|p| p.id.as_str()).chain(others.peers.iter().map(|p| p.id.as_str())).collect();
@@ -172,6 +177,12 @@ impl Others {
         }
         Ok(others)
     }
+}
+
+/// Refuses empty texts, which would be empty cells of tables.
+fn filled(texts: &[(&str, &String)], at: impl Fn() -> String) -> Result<()> {
+    let empty = texts.iter().find(|(_, text)| ["", "-", "–"].contains(&text.trim()));
+    empty.map_or(Ok(()), |(column, _)| Err(anyhow!("{}: {column} is empty", at())))
 }
 
 fn rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
@@ -225,6 +236,10 @@ pub(crate) mod tests {
         refused(&good.replace("cheetah,,", "cheetah,leviosa,"), peer, "unit 'GB' does not fit");
         refused(&good.replace("cheetah", ""), peer, "disagree");
         refused(&good.replace("about", "roughly"), peer, "roughly");
+        refused(&good.replace("1,2", "1,inf"), peer, "no range");
+        refused(&good.replace("1,2", "NaN,2"), peer, "no range");
+        refused(&good.replace(",X,x,s,", ",X,x,,"), peer, "statement is empty");
+        refused(good, &peer.replace(",here", ","), "machine is empty");
         refused(good, &peer.replace("MB", "furlong"), "unit 'furlong'");
         refused(good, &peer.replace(",1,", ",0,"), "no figure");
         refused(good, &peer.replace("p,X", "a,X"), "stands twice");

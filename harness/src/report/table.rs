@@ -221,7 +221,7 @@ pub(crate) fn links(cells: &[Cell<'_>]) -> String {
 
 /// Packets dropped and segments sent again, over all runs of a link that tells.
 fn lost(rows: &[&RunRow]) -> String {
-    let sum = |of: fn(&RunRow) -> Option<u64>| rows.iter().filter_map(|r| of(r)).reduce(|a, b| a + b);
+    let sum = |of: fn(&RunRow) -> Option<u64>| rows.iter().filter_map(|r| of(r)).reduce(u64::saturating_add);
     match (sum(|r| r.drops_seen), sum(|r| r.retransmits_seen)) {
         (Some(drops), Some(again)) => format!("{drops}, {again}"),
         _ => "not counted".into(),
@@ -244,7 +244,7 @@ pub(crate) fn provenance(folders: &[Folder], cells: &[Cell<'_>]) -> String {
             first.threads,
         );
         let loads: Vec<f64> = f.runs.iter().filter_map(|r| r.load_avg_milli).map(|l| l as f64).collect();
-        let commit = &first.commit[..first.commit.len().min(12)];
+        let commit: String = first.commit.chars().take(12).collect();
         let dirty = if f.runs.iter().any(|r| r.dirty) { " with uncommitted changes" } else { "" };
         by_machine.entry(machine).or_default().push(format!(
             "`{}` ({}, begun {}, commit {commit}{dirty}, load average {})",
