@@ -89,7 +89,7 @@ impl Phase {
                 vector::add_crt(kernel, limb.modulus, row, limb.crt, f, cofactor, &mut sum, &mut wraps);
             }
             let q = params.q_wide() as u64;
-            sum.iter_mut().zip(&wraps).for_each(|(x, w)| *x = x.wrapping_sub(q.wrapping_mul(w >> 61)));
+            vector::take_wraps(params.kernel(), &mut sum, &wraps, q);
             sum
         });
         Self { product, low, params: params.clone() }
@@ -105,11 +105,8 @@ impl Phase {
             let out = &mut output[run.elements()];
             match (&self.low, plain.modulus()) {
                 (Some(low), PlainModulus::PowerOfTwo { .. }) => {
-                    for ((o, low), b) in out.iter_mut().zip(&low[run.coefficients()]).zip(&b.low[next..]) {
-                        let (m, distance) = plain.decode_word(low.wrapping_add(b << shift), bits);
-                        *o = m;
-                        worst = worst.max(distance);
-                    }
+                    let a = &low[run.coefficients()];
+                    vector::decode(self.params.kernel(), plain, bits, a, &b.low[next..], shift, out, &mut worst);
                 }
                 _ => {
                     for (i, (o, at)) in out.iter_mut().zip(run.coefficients()).enumerate() {
@@ -144,10 +141,7 @@ impl Phase {
 /// The centred numbers `a` modulo 2^bits as residues modulo p.
 fn lift(kernel: Kernel, m: Modulus, a: &Wide, bits: u32, row: &mut [u64]) {
     if bits < m.bits() {
-        for (x, &a) in row.iter_mut().zip(&a.low) {
-            *x = m.small_signed((a << (64 - bits)) as i64 >> (64 - bits));
-        }
-        return;
+        return vector::set_signed(kernel, m, row, &a.low, bits);
     }
     // Shift by half the modulus, reduce, shift back.
     let half = 1u128 << (bits - 1);

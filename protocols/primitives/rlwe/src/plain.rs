@@ -82,6 +82,14 @@ impl Plain {
         }
     }
 
+    /// The bits of an element if t is a power of two: then elements are reduced by it.
+    pub(crate) fn mask(self) -> Option<u64> {
+        match self.modulus {
+            PlainModulus::PowerOfTwo { .. } => Some(self.last),
+            PlainModulus::Prime(_) => None,
+        }
+    }
+
     /// a * b for elements.
     #[inline(always)]
     pub(crate) fn mul(self, a: u64, b: u64) -> u64 {

@@ -139,7 +139,10 @@ pub(crate) fn add_encoded<'a>(params: &Params, m: &[u64], rows: impl Iterator<It
     let (plain, q) = (params.plain(), params.q_mod_t());
     let mut c = Zeroizing::new(m.to_vec());
     // Elements may come unreduced.
-    c.iter_mut().for_each(|c| *c = plain.mul(q, plain.reduce(*c)));
+    match plain.mask() {
+        Some(mask) => vector::scale(params.kernel(), &mut c, q, mask),
+        None => c.iter_mut().for_each(|c| *c = plain.mul(q, plain.reduce(*c))),
+    }
     let mut products = Zeroizing::new(vec![0; if params.limbs().iter().all(|l| l.direct) { 0 } else { m.len() }]);
     for (limb, row) in params.limbs().iter().zip(rows) {
         let (m, w, kernel) = (limb.modulus, limb.minus_t_inverse, params.kernel());

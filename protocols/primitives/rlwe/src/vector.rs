@@ -6,6 +6,7 @@
 use si_ring::packed_len;
 
 use crate::modulus::{Constant, Modulus};
+use crate::plain::Plain;
 use crate::prg::BINOMIAL_PAIRS;
 
 #[cfg(target_arch = "x86_64")]
@@ -200,6 +201,36 @@ rows! {
         }
     }
 
+    /// row = the lowest `bits` bits of words as signed numbers, below p in magnitude.
+    fn set_signed(m: Modulus, row: &mut [u64], words: &[u64], bits: u32) {
+        for (x, &w) in row.iter_mut().zip(words) {
+            *x = m.small_signed((w << (64 - bits)) as i64 >> (64 - bits));
+        }
+    }
+
+    /// words = words * factor modulo 2^64, of which the bits of `mask` are kept.
+    fn scale(words: &mut [u64], factor: u64, mask: u64) {
+        for x in words {
+            *x = x.wrapping_mul(factor) & mask;
+        }
+    }
+
+    /// sum -= q wraps / 2^61, rounded down, modulo 2^64.
+    fn take_wraps(sum: &mut [u64], wraps: &[u64], q: u64) {
+        for (x, w) in sum.iter_mut().zip(wraps) {
+            *x = x.wrapping_sub(q.wrapping_mul(w >> 61));
+        }
+    }
+
+    /// out = what a + b 2^shift decodes to, as [`Plain::decode_word`] has it, and `worst` the greatest distance if it is greater.
+    fn decode(plain: Plain, bits: u32, a: &[u64], b: &[u64], shift: u32, out: &mut [u64], worst: &mut u32) {
+        for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
+            let (m, distance) = plain.decode_word(a.wrapping_add(b << shift), bits);
+            *o = m;
+            *worst = distance.max(*worst);
+        }
+    }
+
     /// row += small signed numbers, below p in magnitude.
     fn add_small(m: Modulus, row: &mut [u64], small: &[i64]) {
         for (x, &s) in row.iter_mut().zip(small) {
@@ -314,6 +345,7 @@ pub(crate) fn unpack(kernel: Kernel, bytes: &[u8], bits: u32, out: &mut [u64]) -
 mod tests {
     use super::*;
     use crate::params::{PRIMES_36, PRIMES_50};
+    use crate::plain::PlainModulus;
     use crate::prg::Prg;
 
     fn kernels() -> [Kernel; 2] {
@@ -352,9 +384,15 @@ mod tests {
                     let bits: Vec<u64> = x.iter().map(|x| x & 7).collect();
                     add_direct(kernel, m, &mut row, &bits, p / 9, 3);
                     add_flooding(kernel, m, &mut row, &a, &x, root);
+                    let plain = Plain::new(PlainModulus::PowerOfTwo { bits: 37 }).unwrap();
+                    let (mut decoded, mut worst) = (vec![0; len], 0);
+                    decode(kernel, plain, 47, &x, &row, 7, &mut decoded, &mut worst);
+                    scale(kernel, &mut decoded, p, u64::MAX >> 27);
+                    take_wraps(kernel, &mut c, &d, p);
+                    set_signed(kernel, m, &mut row[len / 3..], &decoded, 30);
                     let mut kept = vec![0; len / 2];
                     let count = keep_residues(kernel, m, &wide, &mut kept);
-                    (a, b, c, d, e, errors, row, kept[..count].to_vec())
+                    (a, b, [c, d, e, decoded], errors, row, worst, kept[..count].to_vec())
                 });
                 assert_eq!(scalar, vector, "p {p} len {len}");
                 assert!(scalar.0.iter().zip(&x).all(|(&a, &x)| a == m.mul(x, root)));
