@@ -107,6 +107,41 @@ fn dependencies_point_downwards() {
     assert!(wrong.is_empty(), "{wrong:#?}: see the table in harness/tests/dependencies.rs");
 }
 
+/// What the lock file of a workspace of its own says wrongly of our packages: it fetches by `--locked`, so whoever adds a
+/// dependency must say it there too.
+fn stale(lock: &str, metadata: &Value) -> Vec<String> {
+    let lock: toml::Value = toml::from_str(lock).expect("a lock file");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let mut wrong = Vec::new();
+    for locked in lock["package"].as_array().expect("packages") {
+        let Some(package) = packages.iter().find(|p| p["name"].as_str() == locked["name"].as_str()) else { continue };
+        let dependencies = package["dependencies"].as_array().expect("dependencies");
+        let has: BTreeSet<_> =
+            dependencies.iter().filter(|d| d["kind"].is_null()).filter_map(|d| d["name"].as_str()).collect();
+        let locked_has: BTreeSet<_> = locked
+            .get("dependencies")
+            .and_then(toml::Value::as_array)
+            .into_iter()
+            .flatten()
+            // With the version where there are several.
+            .filter_map(|d| d.as_str()?.split(' ').next())
+            .collect();
+        if has != locked_has {
+            wrong.push(format!("{}: {has:?} where the lock file has {locked_has:?}", package["name"]));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn the_lock_file_outside_the_workspace_is_up_to_date() {
+    let lock = include_str!("../../protocols/primitives/rlwe/oracle/Cargo.lock");
+    let metadata = metadata();
+    let wrong = stale(lock, &metadata);
+    assert!(wrong.is_empty(), "{wrong:#?}: 'cargo update --workspace' in protocols/primitives/rlwe/oracle");
+    assert_eq!(stale(&lock.replace("\n \"rayon\",", ""), &metadata).len(), 1);
+}
+
 #[test]
 fn the_table_itself_has_no_circle() {
     let mut below: BTreeSet<&str> = BTreeSet::new();
