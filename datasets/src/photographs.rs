@@ -104,7 +104,7 @@ impl Photographs {
                 purpose: format!("image {position} was asked for"),
             })?;
             let image = decode(&read(file)?).map_err(|why| wrong(file, why, "remove it or replace it"))?;
-            images.push(query(&image, photograph));
+            images.push(query(&image, photograph).map_err(|why| wrong(file, why, "remove it or replace it"))?);
         }
         if images.is_empty() {
             return Ok(Array4::zeros((0, 3, photograph.crop as usize, photograph.crop as usize)));
@@ -122,7 +122,7 @@ impl Photographs {
             name: self.name.clone(),
             images: self.queries(&all, photograph)?,
             labels: self.labels.clone(),
-            classes: self.classes.unwrap_or_else(|| self.labels.iter().max().map_or(0, |l| l + 1)),
+            classes: self.classes.unwrap_or_else(|| self.labels.iter().max().map_or(0, |l| l.saturating_add(1))),
             provenance: self.provenance.clone(),
             sha256: String::new(),
         };

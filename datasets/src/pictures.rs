@@ -13,6 +13,9 @@ use crate::{Error, Result};
 /// *Local*: greater heights and widths of photographs are refused before their pixels are decoded.
 const GREATEST_SIDE: u32 = 1 << 14;
 
+/// Most pixels of a photograph after it was resized (local): a narrow one becomes long.
+const MOST_PIXELS: u64 = 1 << 28;
+
 type Decoded<T> = std::result::Result<T, String>;
 
 /// The tensors of these files, and the labels in their names.
@@ -65,21 +68,28 @@ pub(crate) fn pixels(image: &DynamicImage) -> Decoded<Array3<f32>> {
 }
 
 /// What a model makes of a photograph: (3, crop, crop).
-pub(crate) fn query(image: &DynamicImage, p: &Photograph) -> Array3<f32> {
+///
+/// # Errors
+/// If the photograph is so narrow that, resized, it has too many pixels.
+pub(crate) fn query(image: &DynamicImage, p: &Photograph) -> Decoded<Array3<f32>> {
     let image: RgbImage = image.to_rgb8();
     let (w, h) = image.dimensions();
-    let shorter = u64::from(w.min(h));
+    let shorter = u64::from(w.min(h)).max(1);
     // To the nearest, and never below the cut.
-    let side = |s: u32| ((u64::from(s) * u64::from(p.resize) + shorter / 2) / shorter).max(u64::from(p.crop)) as u32;
-    let (w, h) = if p.stretch { (p.resize, p.resize) } else { (side(w), side(h)) };
+    let side = |s: u32| ((u64::from(s) * u64::from(p.resize) + shorter / 2) / shorter).max(u64::from(p.crop));
+    let resized = if p.stretch { [u64::from(p.resize); 2] } else { [side(w), side(h)] };
+    if resized[0].saturating_mul(resized[1]) > MOST_PIXELS {
+        return Err(format!("{w} x {h} pixels would become {} x {}: cut it, or stretch it", resized[0], resized[1]));
+    }
+    let [w, h] = resized.map(|side| side as u32); // both are at most the product
     let image = resize(&image, w, h, FilterType::Triangle);
     let (left, top) = (w.saturating_sub(p.crop) / 2, h.saturating_sub(p.crop) / 2);
     let image = crop_imm(&image, left, top, p.crop, p.crop).to_image();
     let (crop_w, crop_h) = image.dimensions();
-    Array3::from_shape_fn((3, crop_h as usize, crop_w as usize), |(c, y, x)| {
+    Ok(Array3::from_shape_fn((3, crop_h as usize, crop_w as usize), |(c, y, x)| {
         let colour = if p.order == ChannelOrder::Bgr { 2 - c } else { c };
         (f32::from(image.get_pixel(x as u32, y as u32)[colour]) - p.mean[c]) / p.deviation[c]
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -112,13 +122,16 @@ mod tests {
     #[test]
     fn a_photograph_is_resized_cut_and_put_in_order() {
         for (w, h, stretch) in [(16, 16, false), (32, 16, false), (64, 16, true)] {
-            let q = query(&colours(w, h), &Photograph { stretch, ..photograph() });
+            let q = query(&colours(w, h), &Photograph { stretch, ..photograph() }).unwrap();
             assert_eq!(q.shape(), [3, 4, 4]);
             assert_eq!([q[[0, 0, 0]], q[[1, 0, 0]], q[[2, 0, 0]]], [0.0, 0.0, 1.0], "{w}x{h}");
             assert_eq!([q[[0, 3, 3]], q[[1, 3, 3]], q[[2, 3, 3]]], [100.0, 100.0, 11.0], "{w}x{h}");
         }
         // Small ones are enlarged.
-        assert_eq!(query(&colours(2, 1), &photograph()).shape(), [3, 4, 4]);
+        assert_eq!(query(&colours(2, 1), &photograph()).unwrap().shape(), [3, 4, 4]);
+        let large = Photograph { resize: 1 << 14, ..photograph() };
+        let e = query(&colours(1 << 14, 1), &large).unwrap_err();
+        assert!(e.contains("16384 x 1 pixels would become 268435456 x 16384"), "{e}");
     }
 
     #[test]

@@ -26,7 +26,10 @@ impl GraphBuilder {
     pub fn new(name: &str, input: Shape, format: FixedPoint) -> Result<Self> {
         let builder = Self { graph: Graph { name: name.to_owned(), input, format, nodes: Vec::new() } };
         // Double scale, a sign, a guard bit of the truncation and at least one integer bit.
-        if format.ring_bits > 64 || format.ring_bits < 2 * format.scale_bits + 3 || format.scale_bits == 0 {
+        if format.ring_bits > 64
+            || format.ring_bits < format.scale_bits.saturating_mul(2).saturating_add(3)
+            || format.scale_bits == 0
+        {
             return Err(builder.wrong("input", format!("{format:?} leaves no room for products: take a larger ring")));
         }
         if input.iter().product::<usize>() == 0 {
@@ -247,6 +250,8 @@ mod tests {
         assert!(g.relu("r", 0).is_err());
         assert!(builder().build().is_err());
         assert!(GraphBuilder::new("t", [1, 1, 1], FixedPoint { ring_bits: 20, scale_bits: 12 }).is_err());
+        let scale_bits = u32::MAX / 2 + 1; // twice it is 0 in 32 bits
+        assert!(GraphBuilder::new("t", [1, 1, 1], FixedPoint { ring_bits: 20, scale_bits }).is_err());
         assert!(GraphBuilder::new("t", [0, 1, 1], FixedPoint::CHEETAH).is_err());
     }
 }

@@ -37,7 +37,32 @@ fn ones() -> [f32; 3] {
     [1.0; 3]
 }
 
+/// Longest side of a query (local): more is no photograph that a network takes.
+const GREATEST_SIDE: u32 = 1 << 14;
+
 impl Photograph {
+    /// Refuses numbers that make no query.
+    ///
+    /// # Errors
+    /// With the key and what may stand there.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for (key, side) in [("resize", self.resize), ("crop", self.crop)] {
+            if !(1..=GREATEST_SIDE).contains(&side) {
+                return Err(format!("{key} = {side}: 1 to {GREATEST_SIDE} pixels are supported"));
+            }
+        }
+        if self.crop > self.resize {
+            return Err(format!("crop = {} cuts more than resize = {} leaves", self.crop, self.resize));
+        }
+        if self.mean.iter().any(|m| !m.is_finite()) {
+            return Err(format!("mean = {:?}: finite numbers are needed", self.mean));
+        }
+        if self.deviation.iter().any(|d| !d.is_finite() || *d <= 0.0) {
+            return Err(format!("deviation = {:?}: positive finite numbers are needed", self.deviation));
+        }
+        Ok(())
+    }
+
     pub(super) fn divided_by(self, divisor: f32) -> Self {
         Self { deviation: self.deviation.map(|d| d * divisor), ..self }
     }

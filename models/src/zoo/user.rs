@@ -42,10 +42,16 @@ pub(super) fn settings(path: &str) -> Result<Settings> {
     let beside = Path::new(path).with_extension("toml");
     let wrong = |why: String| Error::File { path: beside.display().to_string(), why };
     match std::fs::read_to_string(&beside) {
-        Ok(text) => toml::from_str(&text).map_err(|e| wrong(e.message().to_owned())),
+        Ok(text) => parse(&text).map_err(wrong),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Settings::default()),
         Err(e) => Err(wrong(e.to_string())),
     }
+}
+
+fn parse(text: &str) -> std::result::Result<Settings, String> {
+    let settings: Settings = toml::from_str(text).map_err(|e| e.message().to_owned())?;
+    settings.photograph.as_ref().map_or(Ok(()), Photograph::check)?;
+    Ok(settings)
 }
 
 pub(super) fn load(path: &str) -> Result<Model> {
@@ -59,4 +65,31 @@ pub(super) fn load(path: &str) -> Result<Model> {
     let graph = sketch.build(path, format)?;
     settings.divisors().apply(&sketch, &mut weights).map_err(wrong)?;
     Model::new(Arc::new(graph), weights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_beside_a_model_are_read_strictly() {
+        let photograph = |crop: &str, rest: &str| {
+            format!("[photograph]\nresize = 256\ncrop = {crop}\norder = \"rgb\"\nmean = {rest}\n")
+        };
+        let mean = "[0.0, 0.0, 0.0]";
+        for (text, expect) in [
+            (photograph("4294967295", mean), "crop = 4294967295"),
+            (photograph("0", mean), "crop = 0"),
+            (photograph("257", mean), "more than resize"),
+            (photograph("-1", mean), "invalid value"),
+            (photograph("224", "[nan, 0.0, 0.0]"), "mean = [NaN"),
+            (photograph("224", "[0.0, 0.0, 0.0]\ndeviation = [1.0, 0.0, 1.0]"), "deviation = [1.0, 0.0"),
+            ("ring_bits = 9999999999".to_owned(), "invalid value"),
+            ("ring_bit = 9".to_owned(), "ring_bit"),
+        ] {
+            let e = parse(&text).unwrap_err();
+            assert!(e.contains(expect), "{expect}: {e}");
+        }
+        parse(&photograph("224", mean)).unwrap();
+    }
 }

@@ -182,8 +182,14 @@ impl OleLayout {
             }
             this
         };
+        // Counted before anything is placed: of a large batch that takes long, and most layouts do not fit.
+        let used = |ciphertexts: usize| {
+            let of_group =
+                network.layers.iter().map(|l| l.inputs.div_ceil(ciphertexts)).sum::<usize>() + network.squares;
+            groups.saturating_mul(of_group)
+        };
         let most = network.layers.iter().map(|l| l.inputs).max().unwrap_or(1);
-        (1..=most).map(place).find(|layout| layout.used <= slots).ok_or_else(|| {
+        (1..=most).find(|ciphertexts| used(*ciphertexts) <= slots).map(place).ok_or_else(|| {
             Error::invalid(format!("{groups} groups of inferences do not fit {slots} slots: take a smaller batch"))
         })
     }

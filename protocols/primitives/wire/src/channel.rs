@@ -65,12 +65,12 @@ impl Channel {
     /// Queues one message.
     ///
     /// # Errors
-    /// If the connection is broken.
-    ///
-    /// # Panics
-    /// If the message is longer than [`MAX_MESSAGE_BYTES`], which is a bug of the caller.
+    /// If the connection is broken, or the message is longer than [`MAX_MESSAGE_BYTES`].
     pub fn send(&mut self, payload: &[u8]) -> Result<()> {
-        assert!(payload.len() <= MAX_MESSAGE_BYTES, "a message of {} bytes must be split", payload.len());
+        let len = payload.len();
+        if len > MAX_MESSAGE_BYTES {
+            return Err(Error::TooLongToSend { peer: self.peer().to_owned(), len, max: MAX_MESSAGE_BYTES });
+        }
         self.out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         // In parts, so that a long message is on its way while the rest of it is still being copied.
         for part in payload.chunks(HAND_OVER_BYTES) {
@@ -208,6 +208,8 @@ mod tests {
         a.send(&[0; 3]).unwrap();
         a.flush().unwrap();
         assert!(matches!(b.recv(99), Err(Error::TooLong { len: 100, max: 99, .. })));
+        let e = a.send(&vec![0; MAX_MESSAGE_BYTES + 1]).unwrap_err();
+        assert!(matches!(e, Error::TooLongToSend { .. }) && e.to_string().contains("take a smaller batch"), "{e}");
         drop((a, b));
         let (mut a, mut b) = pair();
         a.send(&[0; 3]).unwrap();

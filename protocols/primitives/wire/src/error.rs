@@ -40,6 +40,16 @@ pub enum Error {
         /// Greatest length allowed here.
         max: usize,
     },
+    /// A message of ours is longer than any may be.
+    #[error("a message of {len} bytes for {peer}, where at most {max} are allowed: take a smaller batch")]
+    TooLongToSend {
+        /// Whom it is for.
+        peer: String,
+        /// Its length.
+        len: usize,
+        /// Greatest length allowed.
+        max: usize,
+    },
     /// A message arrived whole but makes no sense.
     #[error("malformed {what} from {peer}: {why}")]
     Malformed {
