@@ -106,7 +106,7 @@ impl Phase {
             match (&self.low, plain.modulus()) {
                 (Some(low), PlainModulus::PowerOfTwo { .. }) => {
                     let a = &low[run.coefficients()];
-                    vector::decode(self.params.kernel(), plain, bits, a, &b.low[next..], shift, out, &mut worst);
+                    vector::decode(self.params.kernel(), plain, [bits, shift], a, &b.low[next..], out, &mut worst);
                 }
                 _ => {
                     for (i, (o, at)) in out.iter_mut().zip(run.coefficients()).enumerate() {

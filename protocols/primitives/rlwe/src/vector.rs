@@ -222,8 +222,10 @@ rows! {
         }
     }
 
-    /// out = what a + b 2^shift decodes to, as [`Plain::decode_word`] has it, and `worst` the greatest distance if it is greater.
-    fn decode(plain: Plain, bits: u32, a: &[u64], b: &[u64], shift: u32, out: &mut [u64], worst: &mut u32) {
+    /// out = what a + b 2^shift decodes to, modulo 2^bits (`format`: bits and shift), as [`Plain::decode_word`] has it; `worst`
+    /// becomes the greatest distance if that is greater.
+    fn decode(plain: Plain, format: [u32; 2], a: &[u64], b: &[u64], out: &mut [u64], worst: &mut u32) {
+        let [bits, shift] = format;
         for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
             let (m, distance) = plain.decode_word(a.wrapping_add(b << shift), bits);
             *o = m;
@@ -386,7 +388,7 @@ mod tests {
                     add_flooding(kernel, m, &mut row, &a, &x, root);
                     let plain = Plain::new(PlainModulus::PowerOfTwo { bits: 37 }).unwrap();
                     let (mut decoded, mut worst) = (vec![0; len], 0);
-                    decode(kernel, plain, 47, &x, &row, 7, &mut decoded, &mut worst);
+                    decode(kernel, plain, [47, 7], &x, &row, &mut decoded, &mut worst);
                     scale(kernel, &mut decoded, p, u64::MAX >> 27);
                     take_wraps(kernel, &mut c, &d, p);
                     set_signed(kernel, m, &mut row[len / 3..], &decoded, 30);
