@@ -7,8 +7,8 @@ use anyhow::{Context, Result, anyhow};
 
 use super::columns::read_rows;
 use super::{
-    ANSWERS_CSV, AnswerRow, EXPERIMENT_TOML, MACHINE_TOML, Machine, PHASES_CSV, PhaseRow, RUNS_CSV, RunRow, TRIALS_CSV,
-    TrialRow,
+    ANSWERS_CSV, AnswerRow, EXPERIMENT_TOML, LOG_TXT, MACHINE_TOML, Machine, PHASES_CSV, PhaseRow, RUNS_CSV, RunRow,
+    TRIALS_CSV, TrialRow,
 };
 
 /// A record folder as read.
@@ -24,6 +24,8 @@ pub(crate) struct Folder {
     pub(crate) answers: Option<Vec<AnswerRow>>,
     /// Empty unless the experiment has trials.
     pub(crate) trials: Vec<TrialRow>,
+    /// What happened, line by line; empty if there is no log.
+    pub(crate) log: String,
 }
 
 impl Folder {
@@ -46,6 +48,7 @@ impl Folder {
             phases: read_rows(&dir.join(PHASES_CSV))?,
             answers: Some(dir.join(ANSWERS_CSV)).filter(|p| p.exists()).map(|p| read_rows(&p)).transpose()?,
             trials: if dir.join(TRIALS_CSV).exists() { read_rows(&dir.join(TRIALS_CSV))? } else { Vec::new() },
+            log: if dir.join(LOG_TXT).exists() { text(LOG_TXT)? } else { String::new() },
         })
     }
 
@@ -68,7 +71,6 @@ impl Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::LOG_TXT;
     use crate::record::columns::{LATER, columns};
     use crate::record::samples::{self, begun, edit, refusal};
 

@@ -97,6 +97,7 @@ pub(crate) fn folder(dir: &str) -> Folder {
         phases: Vec::new(),
         answers: Some(Vec::new()),
         trials: Vec::new(),
+        log: String::new(),
     }
 }
 

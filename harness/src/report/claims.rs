@@ -126,7 +126,7 @@ pub(crate) fn page(others: &Others, cells: &[Cell<'_>]) -> String {
     let _ = writeln!(
         out,
         "A ratio is reproduced if our interval (95 % of resamples) reaches the paper's figure within a factor of {TOLERANCE} \
-         either way; \"up to\" needs the lower bound only. Communication and rounds are reproduced if ours are at most \
+         either way; \"up to\" needs the lower bound only. Communication, rounds and OLEs are reproduced if ours are at most \
          {TOLERANCE} times the paper's. Each row names how our figure came about; a claim that was tried in several settings \
          counts by the worst.\n\n{t}"
     );

@@ -7,6 +7,7 @@ use si_api::Options;
 
 use super::cells::Cell;
 use super::markdown::{Table, number, thousands};
+use super::oles;
 use super::paper::{Comparison, Others, Peer, Published, Quantity};
 use crate::cost;
 use crate::stats::{Ratio, ratio};
@@ -79,6 +80,9 @@ fn absolute(cell: &Cell<'_>, quantity: Quantity, unit: &str) -> Option<Ours> {
 
 /// Everything of ours that a published figure can be compared with: one entry for each model and link that fit.
 pub(crate) fn ours(p: &Published, cells: &[Cell<'_>]) -> Vec<Ours> {
+    if p.metric == Quantity::PassiveOles {
+        return oles::ours(cells, &p.protocol);
+    }
     let own = representatives(cells, &p.protocol, &p.model, &p.link);
     if p.over.is_empty() {
         return own.iter().filter_map(|c| absolute(c, p.metric, &p.unit)).collect();
@@ -168,7 +172,7 @@ pub(crate) fn any(name: &str) -> String {
 /// The three bands, then the rivals.
 pub(crate) fn bands(others: &Others, cells: &[Cell<'_>]) -> String {
     let machine_free = |q: Quantity| !matches!(q, Quantity::Seconds | Quantity::CpuSeconds | Quantity::Other);
-    let mut out = String::from("# Papers · ours · ours/paper\n\n## Communication and rounds\n\n");
+    let mut out = String::from("# Papers · ours · ours/paper\n\n## Communication and other counts\n\n");
     out += "Independent of the machine. Per query. *Extrapolated* figures are those of `bench cost`.\n\n";
     let absolute: Vec<_> = others.published.iter().filter(|p| p.over.is_empty()).collect();
     let _ = writeln!(out, "{}", published(absolute.iter().filter(|p| machine_free(p.metric)), cells, false));

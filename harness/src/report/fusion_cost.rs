@@ -105,8 +105,9 @@ pub(crate) fn page(cells: &[Cell<'_>]) -> String {
     }
     format!(
         "A query's share of a plan, beside **one inference of the inner protocol alone** on the same link and machine. r = (R B \
-         + T) / R inferences are run for a query; that it takes fewer times the time and the bytes is the batch's doing: its \
-         inferences share rounds, weight transforms and OT extension. *Mixing and checks*: what Fusion itself adds, as a part of \
+         + T) / R inferences are run for a query; where it takes less than r times the time or the bytes, that is the batch's \
+         doing: its inferences share rounds, weight transforms and OT extension. Where it takes more time, the batch shared less \
+         than the runs differ by. *Mixing and checks*: what Fusion itself adds, as a part of \
          the client's time.\n\n{t}"
     )
 }

@@ -14,6 +14,7 @@ mod html;
 mod judged;
 mod markdown;
 mod metric;
+mod oles;
 mod operators;
 mod pages;
 mod paper;

@@ -26,6 +26,8 @@ pub(crate) enum Quantity {
     ServerMemory,
     /// Of the client's.
     ClientMemory,
+    /// Passive oblivious linear evaluations for one product of the network.
+    PassiveOles,
     /// Nothing that this program measures.
     Other,
 }
@@ -92,7 +94,7 @@ impl Quantity {
             Self::Rounds => Some(Metric::Rounds),
             Self::ServerMemory => Some(Metric::ServerPeak),
             Self::ClientMemory => Some(Metric::ClientPeak),
-            Self::Other => None,
+            Self::PassiveOles | Self::Other => None,
         }
     }
 
@@ -104,6 +106,7 @@ impl Quantity {
             Self::Rounds => "rounds",
             Self::ServerMemory => "memory of the server",
             Self::ClientMemory => "memory of the client",
+            Self::PassiveOles => "passive OLEs a product",
             Self::Other => "other",
         }
     }
@@ -120,7 +123,7 @@ impl Quantity {
                 "GiB" => (1u64 << 30) as f64,
                 _ => return None,
             },
-            (Self::Rounds, "rounds") => 1.0,
+            (Self::Rounds, "rounds") | (Self::PassiveOles, "OLEs") => 1.0,
             _ => return None,
         };
         Some(factor)

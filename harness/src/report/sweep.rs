@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use si_netem::Profile;
 
 use super::cells::{Cell, Metric, SECOND};
-use super::markdown::{Table, number};
+use super::markdown::{Table, number, thousands};
 use super::profile;
 use crate::stats::{Ratio, ratio};
 
@@ -41,10 +41,15 @@ impl Along {
     /// What is fixed, in words.
     fn fixed(self, value: u64) -> String {
         match self {
-            Self::Rtt => format!("{} Mbit/s", number(value as f64 / 1e6)),
-            Self::Rate => format!("{} ms RTT", number(value as f64 / 1e3)),
+            Self::Rtt => format!("{} Mbit/s", as_set(value as f64 / 1e6)),
+            Self::Rate => format!("{} ms RTT", as_set(value as f64 / 1e3)),
         }
     }
+}
+
+/// What was set is exact: no digits are added.
+fn as_set(x: f64) -> String {
+    if x >= 1000.0 && x.fract() == 0.0 { thousands(x as i64) } else { x.to_string() }
 }
 
 /// Protocols on links of which one quantity varies.
@@ -210,7 +215,7 @@ fn times(s: &Sweep<'_, '_>) -> Table {
     let head: Vec<String> = ["protocol".to_owned(), "load".to_owned()]
         .into_iter()
         .chain(xs.iter().map(|x| {
-            let value = number(*x as f64 / s.along.unit());
+            let value = as_set(*x as f64 / s.along.unit());
             match s.along {
                 Along::Rtt => format!("{value} ms"),
                 Along::Rate => format!("{value} Mbit/s"),
@@ -231,7 +236,7 @@ fn times(s: &Sweep<'_, '_>) -> Table {
 fn overtaking(s: &Sweep<'_, '_>) -> Table {
     let head = ["first", "second", "faster below", "faster above", s.along.name(), "between links", "clear"];
     let mut t = Table::new(4, &head);
-    let value = |x: f64| number(x / s.along.unit());
+    let set = |x: u64| as_set(x as f64 / s.along.unit());
     let name = |l: &Line<'_, '_>| {
         let shared = s.lines.iter().filter(|o| o.protocol == l.protocol).count() > 1;
         if shared { format!("{}, {}", l.protocol, l.load) } else { l.protocol.clone() }
@@ -247,8 +252,8 @@ fn overtaking(s: &Sweep<'_, '_>) -> Table {
                     second.clone(),
                     below.clone(),
                     above.clone(),
-                    value(c.at),
-                    format!("{} and {}", value(c.low as f64), value(c.high as f64)),
+                    number(c.at / s.along.unit()),
+                    format!("{} and {}", set(c.low), set(c.high)),
                     c.clear.words().into(),
                 ]);
             }
@@ -256,7 +261,7 @@ fn overtaking(s: &Sweep<'_, '_>) -> Table {
             if let (true, Some(p), Some(q)) = (found.is_empty(), all.first(), all.last()) {
                 let faster = if p.ratio.ratio < 1.0 { &first } else { &second };
                 let clear = all.iter().map(|p| p.clear).max().unwrap_or(Clear::NoiseNotKnown);
-                let end = |p: &Pair| format!("{:.2} at {}", p.ratio.ratio, value(p.x as f64));
+                let end = |p: &Pair| format!("{:.2} at {}", p.ratio.ratio, set(p.x));
                 t.row(vec![
                     first.clone(),
                     second.clone(),
@@ -311,7 +316,7 @@ pub(crate) mod tests {
         let text = page(&all).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains("## mnist-cnn4, against the round-trip time, at 400 Mbit/s"), "{text}");
         assert!(text.contains("| cheetah | cheetah+iknp | cheetah | cheetah+iknp |"), "{text}");
-        assert!(text.contains("| 40.0 and 80.0 | yes |"), "{text}");
+        assert!(text.contains("| 40 and 80 | yes |"), "{text}");
     }
 
     #[test]
@@ -322,7 +327,7 @@ pub(crate) mod tests {
         }
         let folders = [f];
         let text = page(&cells(&folders)).split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(text.contains("| cheetah | cheetah | no crossing | first/second: 0.00 at 1.00"), "{text}");
+        assert!(text.contains("| cheetah | cheetah | no crossing | first/second: 0.00 at 1,"), "{text}");
         let mut f = folder();
         // One repetition as slow as that: the intervals hold 1.
         f.runs.iter_mut().filter(|r| r.repetition == 2).for_each(|r| r.run_wall_ns = r.run_wall_ns.map(|ns| ns * 3));

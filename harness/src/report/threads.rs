@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::cells::{Cell, Metric, SECOND, cells};
 use super::markdown::{Table, number};
 use crate::record::{Folder, Status};
-use crate::stats::ratio;
+use crate::stats::{Ratio, ratio};
 
 /// Whether a cell has more threads a party than others, and so stands in no other table.
 pub(crate) fn is_threaded(c: &Cell<'_>) -> bool {
@@ -60,7 +60,7 @@ pub(crate) fn page(folders: &[Folder]) -> String {
                 threads.to_string(),
                 reason(c.shown_per_query(Metric::Wall, SECOND)),
                 c.shown_per_query(Metric::Cpu, SECOND),
-                beside_one(&s, *threads),
+                shown_beside_one(&s, *threads),
                 c.outcome(),
             ]);
         }
@@ -68,19 +68,23 @@ pub(crate) fn page(folders: &[Folder]) -> String {
     if t.is_empty() { String::new() } else { t.to_string() }
 }
 
-/// The ratio of times with its interval, or why there is none.
-fn beside_one(s: &Series<'_>, threads: u64) -> String {
+/// Time with so many threads over time with one, if that says something and both are known.
+pub(crate) fn beside_one(s: &Series<'_>, threads: u64) -> Option<Ratio> {
     let values = |threads| s.cells.get(&threads).map(|c| c.values_per_query(Metric::Wall));
-    match (values(threads), values(1)) {
+    if threads == 1 { None } else { ratio(&values(threads)?, &values(1)?) }
+}
+
+/// The ratio of times with its interval, or why there is none.
+fn shown_beside_one(s: &Series<'_>, threads: u64) -> String {
+    let repetitions = |threads| s.cells.get(&threads).map_or(0, |c| c.values_per_query(Metric::Wall).len());
+    match beside_one(s, threads) {
         _ if threads == 1 => "by definition 1".into(),
-        (Some(many), Some(one)) => match ratio(&many, &one) {
-            Some(r) if many.len().min(one.len()) > 1 => {
-                format!("{} [{}..{}]", number(r.ratio), number(r.low), number(r.high))
-            }
-            Some(r) => format!("{}, noise not known", number(r.ratio)),
-            None => "not measured".into(),
-        },
-        _ => "one thread was not run".into(),
+        Some(r) if repetitions(threads).min(repetitions(1)) > 1 => {
+            format!("{} [{}..{}]", number(r.ratio), number(r.low), number(r.high))
+        }
+        Some(r) => format!("{}, noise not known", number(r.ratio)),
+        None if s.cells.contains_key(&1) => "not measured".into(),
+        None => "one thread was not run".into(),
     }
 }
 
@@ -92,7 +96,7 @@ pub(crate) mod tests {
     /// With two threads `plain` takes a quarter less; `cryptflow2` cannot use them.
     pub(crate) fn folder() -> Folder {
         let mut f = samples::folder("a");
-        for protocol in ["plain", "cryptflow2"] {
+        for protocol in ["plain", "cheetah", "cryptflow2"] {
             for threads in [1, 2] {
                 for n in 1..=3 {
                     let (mut run, mut phases) = samples::run(protocol, "lan", n);

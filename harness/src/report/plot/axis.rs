@@ -37,9 +37,9 @@ impl Axis {
                 (low, high) = ((low / step).floor() * step, (high / step - 1e-9).ceil() * step);
             }
             Spacing::Log => {
-                // Down to the next 1, 2 or 5 below, some room above, and a factor of ten in all, so that noise is not
-                // blown up to fill the frame.
-                (low, high) = (round_log(low * 0.8), high * 1.3);
+                // Down and up to the next 1, 2 or 5, and a factor of ten in all, so that noise is not blown up to fill
+                // the frame.
+                (low, high) = (round_log(low * 0.8), 1.0 / round_log(1.0 / (high * 1.1)));
                 high = high.max(low * 10.0);
             }
         }

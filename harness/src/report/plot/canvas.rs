@@ -153,6 +153,13 @@ impl Drawing {
         self.shapes.push(Shape::Text(Label { at, text: text.to_owned(), style, align, upright: false }));
     }
 
+    /// A value beside its mark; no grid line runs through its digits.
+    pub(crate) fn value(&mut self, (left, y): (f64, f64), text: &str, color: RGBColor) {
+        let style = Type { color, ..Type::SMALL };
+        self.rect((left - 2.0, y - 7.0), (left + text_width(text, style) + 2.0, y + 7.0), WHITE);
+        self.text((left, y), text, style, Align::Left);
+    }
+
     /// A text that runs from below to above, centred at `at`.
     pub(crate) fn upright(&mut self, at: (f64, f64), text: &str, style: Type) {
         self.shapes.push(Shape::Text(Label { at, text: text.to_owned(), style, align: Align::Centre, upright: true }));

@@ -4,6 +4,9 @@ use plotters::style::RGBColor;
 
 use super::canvas::{GREY, INK, Marker, PALETTE};
 
+/// Colours that no protocol here has.
+const OTHERS: [RGBColor; 3] = [RGBColor(120, 75, 40), RGBColor(95, 55, 150), RGBColor(115, 120, 20)];
+
 /// Colour and shape of a protocol, by its registry name. Variants share the colour of what they vary and differ in shape.
 pub(crate) fn look(protocol: &str) -> (RGBColor, Marker) {
     let [blue, orange, green, vermillion, sky, pink] = PALETTE;
@@ -23,8 +26,8 @@ pub(crate) fn look(protocol: &str) -> (RGBColor, Marker) {
         "fusion(plain)" => INK,
         _ if base.starts_with("fusion(") => vermillion,
         "leviosa" => pink,
-        // A protocol that is added without a colour of its own.
-        _ => PALETTE[base.bytes().map(usize::from).sum::<usize>() % PALETTE.len()],
+        // A protocol that is added without a colour of its own, or that a paper measured.
+        _ => OTHERS[base.bytes().map(usize::from).sum::<usize>() % OTHERS.len()],
     };
     (color, marker)
 }
@@ -53,5 +56,6 @@ mod tests {
         }
         assert_eq!(look("cheetah").0, look("cheetah+iknp").0);
         assert_eq!(look("something new"), look("something new"));
+        assert!(names.iter().all(|n| look(n).0 != look("something new").0), "a stranger has no protocol's colour");
     }
 }

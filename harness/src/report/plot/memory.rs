@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::canvas::Drawing;
-use super::lines::{Line, Panel, figure, scaled};
+use super::lines::{Line, Names, Panel, Point, figure, scaled};
 use super::measured::distinct;
 use crate::report::cells::{Cell, MIB, Metric};
 
@@ -21,15 +21,19 @@ pub(crate) fn memory(cells: &[&Cell<'_>]) -> Option<Drawing> {
                     points.entry(c.setting().queries).or_insert(scaled(s, MIB));
                 }
             }
-            let points: Vec<_> = points.into_iter().map(|(queries, s)| (queries as f64, s)).collect();
-            (points.len() > 1).then(|| Line { protocol: protocol.clone(), points })
+            let point = |(queries, span): (u64, _)| Point { x: queries as f64, span, measured: true };
+            (points.len() > 1)
+                .then(|| Line { protocol: protocol.clone(), points: points.into_iter().map(point).collect() })
         };
         let lines: Vec<_> = protocols.iter().filter_map(line).collect();
-        let quantity = "MiB (log scale)";
-        (!lines.is_empty()).then(|| Panel { heading: heading.into(), quantity, lines })
+        let (quantity, along) = ("MiB (log scale)", "queries in a batch");
+        (!lines.is_empty()).then(|| Panel { heading: heading.into(), quantity, along, lines, ..Panel::default() })
     };
     let panels: Vec<_> =
         [panel("Server", Metric::ServerPeak), panel("Client", Metric::ClientPeak)].into_iter().flatten().collect();
-    let note = "Greatest resident memory of a process, network and images included. Medians; whiskers: least and greatest repetition.";
-    figure(&format!("Memory against the batch: {model}"), note, "queries in a batch", &panels)
+    let notes = [
+        "Greatest resident memory of a process, network and images included. Medians; whiskers: least and greatest repetition.",
+        "Where a load was run on several links, the nearest is shown: memory does not depend on the link.",
+    ];
+    figure(&format!("Memory against the batch: {model}"), &notes, &Names::default(), &panels)
 }

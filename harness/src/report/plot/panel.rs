@@ -3,7 +3,7 @@
 use plotters::style::RGBColor;
 
 use super::axis::{Axis, tick_label};
-use super::canvas::{Align, Drawing, Fill, GREY, GRID, INK, Marker, Type, text_width};
+use super::canvas::{Align, Drawing, Fill, GREY, GRID, INK, Marker, PALETTE, Type, text_width};
 use super::looks::look;
 
 /// Left edge of titles and legends.
@@ -18,20 +18,39 @@ pub(crate) struct Frame {
     pub(crate) bottom: f64,
 }
 
+/// What a legend shows beside a name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Sign {
+    Bar,
+    Points(Marker),
+    Line,
+    Dashes,
+}
+
 /// How a series is marked in the legend.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Key {
     pub(crate) name: String,
     pub(crate) color: RGBColor,
-    /// None: a bar.
-    pub(crate) marker: Option<Marker>,
+    pub(crate) sign: Sign,
 }
 
 impl Key {
     /// The key of a protocol.
     pub(crate) fn of_protocol(name: &str) -> Self {
         let (color, marker) = look(name);
-        Self { name: name.to_owned(), color, marker: Some(marker) }
+        Self { name: name.to_owned(), color, sign: Sign::Points(marker) }
+    }
+
+    /// The key of the i-th series that is no protocol.
+    pub(crate) fn of_series(i: usize, name: &str) -> Self {
+        let color = PALETTE[i % PALETTE.len()];
+        Self { name: name.to_owned(), color, sign: Sign::Points(Marker::of(i)) }
+    }
+
+    /// A point of the series.
+    pub(crate) fn marker(&self) -> Marker {
+        if let Sign::Points(marker) = self.sign { marker } else { Marker::Circle }
     }
 }
 
@@ -63,12 +82,14 @@ pub(crate) fn legend(d: &mut Drawing, keys: &[Key], (left, y): (f64, f64), right
         if x > left && x + width > right {
             (x, y) = (left, y + 21.0);
         }
-        match k.marker {
-            Some(m) => {
+        match k.sign {
+            Sign::Points(m) => {
                 curve(d, &[(x - 2.0, y), (x + 16.0, y)], k);
                 d.marker(m, (x + 7.0, y), k.color, Fill::Solid);
             }
-            None => d.rect((x, y - 6.0), (x + 14.0, y + 6.0), k.color),
+            Sign::Bar => d.rect((x, y - 6.0), (x + 14.0, y + 6.0), k.color),
+            Sign::Line => d.line(&[(x - 2.0, y), (x + 16.0, y)], k.color, 1.5),
+            Sign::Dashes => d.dashes((x - 2.0, y), (x + 16.0, y), k.color, 1.0),
         }
         d.text((x + 22.0, y), &k.name, Type::LABEL, Align::Left);
         x += width + 22.0;
@@ -78,12 +99,19 @@ pub(crate) fn legend(d: &mut Drawing, keys: &[Key], (left, y): (f64, f64), right
 
 /// Horizontal grid lines with numbers at the left, and the quantity with its unit beside them.
 pub(crate) fn value_axis(d: &mut Drawing, frame: Frame, axis: &Axis, quantity: &str) {
+    let mut widest = 0.0f64;
     for tick in axis.ticks() {
-        let y = axis.place(tick);
+        let (y, label) = (axis.place(tick), tick_label(tick));
         d.line(&[(frame.left, y), (frame.right, y)], GRID, 1.0);
-        d.text((frame.left - 7.0, y), &tick_label(tick), Type::LABEL, Align::Right);
+        d.text((frame.left - 7.0, y), &label, Type::LABEL, Align::Right);
+        widest = widest.max(text_width(&label, Type::LABEL));
     }
-    d.upright((frame.left - 58.0, f64::midpoint(frame.top, frame.bottom)), quantity, Type::LABEL);
+    d.upright((frame.left - widest - 23.0, f64::midpoint(frame.top, frame.bottom)), quantity, Type::LABEL);
+}
+
+/// The name of a panel, above its frame.
+pub(crate) fn heading(d: &mut Drawing, frame: Frame, text: &str) {
+    d.text((frame.left, frame.top - 18.0), text, Type { bold: true, ..Type::LABEL }, Align::Left);
 }
 
 /// The line at the bottom of a frame.
@@ -107,19 +135,18 @@ pub(crate) fn horizontal_axis(d: &mut Drawing, frame: Frame, axis: &Axis, ticks:
     d.text((f64::midpoint(frame.left, frame.right), frame.bottom + 36.0), name, Type::LABEL, Align::Centre);
 }
 
-/// A line from the least to the greatest repetition.
-pub(crate) fn whisker(d: &mut Drawing, x: f64, low: f64, high: f64) {
+/// A line from the least to the greatest value.
+pub(crate) fn whisker(d: &mut Drawing, x: f64, (low, high): (f64, f64), color: RGBColor) {
     if (low - high).abs() < 1.0 {
         return;
     }
-    d.line(&[(x, low), (x, high)], INK, 1.0);
+    d.line(&[(x, low), (x, high)], color, 1.0);
     for y in [low, high] {
-        d.line(&[(x - 4.0, y), (x + 4.0, y)], INK, 1.0);
+        d.line(&[(x - 4.0, y), (x + 4.0, y)], color, 1.0);
     }
 }
 
-/// A horizontal mark across a frame, with a text above its right end.
-pub(crate) fn threshold(d: &mut Drawing, frame: Frame, y: f64, text: &str) {
+/// A horizontal mark across a frame.
+pub(crate) fn threshold(d: &mut Drawing, frame: Frame, y: f64) {
     d.dashes((frame.left, y), (frame.right, y), GREY, 1.0);
-    d.text((frame.right - 2.0, y - 9.0), text, Type::SMALL, Align::Right);
 }

@@ -1,27 +1,42 @@
-//! Time against the threads of each party.
+//! What more threads gain: time with several over time with one.
 
-use std::collections::BTreeMap;
+use super::axis::Spacing;
+use super::canvas::{Drawing, Fill};
+use super::dots::{Dots, Point, Row};
+use super::measured::distinct;
+use crate::report::threads::{Series, beside_one};
 
-use super::canvas::Drawing;
-use super::lines::{Line, Panel, figure, scaled};
-use crate::report::cells::{Metric, SECOND};
-use crate::report::threads::Series;
-
-/// The series of one model, a panel for each link and load. Nothing if none has two times.
+/// The series of one model, a panel for each link. Nothing unless two rows have a ratio.
 pub(crate) fn threads(series: &[&Series<'_>]) -> Option<Drawing> {
     let model = &series.first()?.model;
-    let mut panels: BTreeMap<(&str, &str), Vec<Line>> = BTreeMap::new();
-    for s in series {
-        let timed = s.cells.iter().filter_map(|(n, c)| Some((*n as f64, scaled(c.per_query(Metric::Wall)?, SECOND))));
-        let points: Vec<_> = timed.collect();
-        if points.len() > 1 {
-            let line = Line { protocol: s.protocol.clone(), points };
-            panels.entry((&s.link, &s.load)).or_default().push(line);
+    let ratios = series.iter().flat_map(|s| s.cells.keys().map(move |n| (*s, *n)));
+    let ratios: Vec<_> = ratios.filter_map(|(s, n)| Some((s, n, beside_one(s, n)?))).collect();
+    let links = distinct(ratios.iter().map(|(s, ..)| s.link.clone()));
+    let mut rows: Vec<Row> = Vec::new();
+    for (s, n, r) in ratios {
+        let panel = links.iter().position(|l| *l == s.link).unwrap_or_default();
+        let label = format!("{:.2}", r.ratio);
+        let point = Point { panel, low: r.low, middle: r.ratio, high: r.high, label };
+        let name = format!("{}, {}, {n} threads", s.protocol, s.load);
+        match rows.iter_mut().find(|r| r.name == name) {
+            Some(row) => row.points.push(point),
+            None => {
+                let (protocol, points) = (s.protocol.clone(), vec![point]);
+                rows.push(Row { protocol, name, fill: Fill::Solid, points, gaps: Vec::new() });
+            }
         }
     }
-    let quantity = "seconds a query (log scale)";
-    let panel = |((link, load), lines)| Panel { heading: format!("{link}, {load}"), quantity, lines };
-    let panels: Vec<_> = panels.into_iter().map(panel).collect();
-    let note = "Both parties on one machine. Medians; whiskers: least and greatest repetition. Set-up excluded, offline included.";
-    figure(&format!("Time against threads: {model}"), note, "threads of each party", &panels)
+    Dots {
+        title: format!("Time with more threads: {model}"),
+        notes: &[
+            "Both parties on one machine, whose cores they share. Medians, over that of one thread in the same record;",
+            "whiskers: the interval that holds the ratio in 95 % of resamples. Dashed: no gain.",
+        ],
+        panels: links.into_iter().map(|l| (l, String::new())).collect(),
+        axis: "time over one thread's",
+        spacing: Spacing::Linear,
+        mark: Some(1.0),
+        rows,
+    }
+    .draw()
 }
