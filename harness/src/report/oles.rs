@@ -32,7 +32,7 @@ pub(crate) fn ours(cells: &[Cell<'_>], protocol: &str) -> Vec<Ours> {
         let (r, value) = (c.setting(), a_product(c)?);
         let (model, link, machine) = (r.model.clone(), "any".to_owned(), c.folder.machine.cpu.clone());
         let method = format!("{}, noted in the record", c.load());
-        seen.insert((r.model.clone(), c.load())).then(|| Ours {
+        seen.insert((r.model.clone(), c.load())).then_some(Ours {
             model,
             link,
             value,

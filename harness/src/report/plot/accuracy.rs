@@ -15,7 +15,7 @@ use crate::stats::clopper_pearson;
 /// Steps of a curve (local).
 const STEPS: usize = 400;
 /// Lines of models' names above the frame (local).
-const NAME_LINES: usize = 4;
+const NAME_LINES: usize = 3;
 
 /// Accepted runs against the accuracy of the server's model: points for models, a curve for each number of public
 /// samples. Nothing unless there are trials with labelled samples.
@@ -30,7 +30,7 @@ pub(crate) fn accuracy(judged: &[Judged<'_>]) -> Option<Drawing> {
     shown.sort_by_key(|j| std::cmp::Reverse(j.row.trials));
     let of = |j: &Judged<'_>| j.row.pool_right.map_or(0.0, |right| right as f64 / j.row.pool.max(1) as f64);
     let tests: Vec<_> = tests.into_iter().take(PALETTE.len()).collect();
-    let mut d = Drawing::new(900.0, 540.0);
+    let mut d = Drawing::new(900.0, 525.0);
     let notes = [
         "Points: a real model in the server's place, its accuracy on the pool; share of runs that Fusion accepts, with exact 99 % intervals.",
         "Lines: binomial chance of a model of that accuracy. At most m of T public samples may be wrong.",
@@ -73,11 +73,11 @@ pub(crate) fn accuracy(judged: &[Judged<'_>]) -> Option<Drawing> {
 
 /// The models' names above the frame, where there is room for them.
 fn names(d: &mut Drawing, f: Frame, x: &Axis, shown: &[&Judged<'_>], of: impl Fn(&Judged<'_>) -> f64) {
-    let short = |server: &str| {
-        let name = server.trim_start_matches("cheat:other-model=").trim_end_matches(":all");
-        name.to_owned()
+    let short = |j: &Judged<'_>| match j.row.server.strip_prefix("cheat:other-model=") {
+        Some(other) => other.trim_end_matches(":all").to_owned(),
+        None => j.row.model.clone(),
     };
-    let mut models: Vec<(f64, String)> = shown.iter().map(|j| (of(j), short(&j.row.server))).collect();
+    let mut models: Vec<(f64, String)> = shown.iter().map(|j| (of(j), short(j))).collect();
     models.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     models.dedup();
     // In several lines, so that neighbours have room: (line, left, right of the text, its stroke).
