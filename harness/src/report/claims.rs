@@ -1,11 +1,11 @@
 //! The papers' claims, and whether our records bear them out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::cells::Cell;
 use super::compare::{Ours, any, figure, interval, ours};
-use super::markdown::Table;
+use super::markdown::{Table, number};
 use super::paper::{Comparison, Others, Published, Quantity};
 
 /// How far a figure of ours may be from the paper's and still count as the same (local: other machines, networks of
@@ -51,19 +51,17 @@ fn judge(p: &Published, o: &Ours) -> (Verdict, &'static str) {
     }
 }
 
-/// `3 reproduced, 2 not reproduced, 20 not run`, the rows of those that were run, and the names of the others.
+/// `3 reproduced, 2 not reproduced, 20 not run`, a row for each claim that was run, and the names of the others.
 pub(crate) fn summary(others: &Others, cells: &[Cell<'_>]) -> String {
-    let mut t = Table::new(3, &["claim", "model", "link", "paper", "ours", "verdict", "of"]);
+    let mut t = Table::new(2, &["claim", "of", "paper", "ours", "verdict"]);
     let mut absent: BTreeMap<&str, usize> = BTreeMap::new();
     for p in claims(others) {
         let found = ours(p, cells);
         if found.is_empty() {
             *absent.entry(&p.system).or_default() += 1;
-        }
-        for o in found {
-            let claim = format!("{}: {} ({})", p.system, p.statement, p.metric.name());
-            let verdict = verdict(p, &o);
-            t.row(vec![claim, o.model.clone(), o.link.clone(), figure(p), in_unit(p, &o), verdict, o.method]);
+        } else {
+            let [of, ours, verdict] = all_settings(p, &found);
+            t.row(vec![format!("{}: {} ({})", p.system, p.statement, p.metric.name()), of, figure(p), ours, verdict]);
         }
     }
     let mut out = format!("{}.\n", counts(others, cells));
@@ -75,6 +73,32 @@ pub(crate) fn summary(others: &Others, cells: &[Cell<'_>]) -> String {
         let _ = writeln!(out, "Not run: {}.", names.join(", "));
     }
     out
+}
+
+/// What a claim was tried on, our figures' range, and the verdict: of the one setting, or the worst of several and how many of
+/// them reproduce it.
+fn all_settings(p: &Published, found: &[Ours]) -> [String; 3] {
+    let distinct = |of: fn(&Ours) -> &String| found.iter().map(of).collect::<BTreeSet<_>>();
+    let join = |of| distinct(of).into_iter().cloned().collect::<Vec<_>>().join(", ");
+    let place = format!("{}, {}", join(|o| &o.model), join(|o| &o.link));
+    let of = match distinct(|o| &o.method).len() {
+        1 => format!("{place}, {}", found[0].method),
+        _ => format!("{place}, {} settings", found.len()),
+    };
+    let by_value = |a: &&Ours, b: &&Ours| a.value.total_cmp(&b.value);
+    let ours = match (found.iter().min_by(by_value), found.iter().max_by(by_value)) {
+        (Some(least), Some(most)) if least.value < most.value => {
+            format!("{} to {} {}", number(least.value), number(most.value), p.unit)
+        }
+        _ => in_unit(p, &found[0]),
+    };
+    let verdicts: BTreeSet<_> = found.iter().map(|o| verdict(p, o)).collect();
+    let reproduced = found.iter().filter(|o| judge(p, o).0 == Verdict::Reproduced).count();
+    let verdict = match verdicts.first() {
+        Some(only) if verdicts.len() == 1 => only.clone(),
+        _ => format!("{}: only in {reproduced} of {}", Verdict::NotReproduced, found.len()),
+    };
+    [of, ours, verdict]
 }
 
 /// What is a claim: absolute seconds are of a machine and none.
@@ -166,6 +190,24 @@ mod tests {
         let up_to = claim("simc-time-muse"); // 11.4
         assert_eq!(judge(&up_to, &measured(30.0, 29.0, 31.0)).0, Verdict::Reproduced);
         assert_eq!(judge(&up_to, &measured(5.0, 4.0, 6.0)).0, Verdict::NotReproduced);
+    }
+
+    #[test]
+    fn a_claim_of_several_settings_is_one_row_by_its_worst() {
+        let p = claim("fusion-time-leviosa"); // 48.06
+        let setting = |link: &str, batch: u32, value: f64| Ours {
+            model: "m".into(),
+            link: link.into(),
+            method: format!("batch {batch}"),
+            ..measured(value, value, value)
+        };
+        let one = [setting("lan", 7, 41.0)];
+        assert_eq!(all_settings(&p, &one), ["m, lan, batch 7", "41.0 x", "reproduced"]);
+        let some = [setting("lan", 7, 41.0), setting("lan", 1, 243.0), setting("wan", 1, 98.0)];
+        let expect = ["m, lan, wan, 3 settings", "41.0 to 243 x", "not reproduced: only in 1 of 3"];
+        assert_eq!(all_settings(&p, &some), expect);
+        let all = [setting("lan", 1, 2.0), setting("wan", 1, 2.0)];
+        assert_eq!(all_settings(&p, &all)[1..], ["2.00 x", "not reproduced (same direction, smaller)"]);
     }
 
     #[test]
