@@ -3,6 +3,7 @@
 use super::cells::{Cell, MIB, Metric, SECOND};
 use super::markdown::{Table, number};
 use super::table::soundness;
+use crate::record::{HONEST, RunRow};
 use crate::stats::median;
 
 /// A plan's cost beside the inner protocol's.
@@ -23,16 +24,23 @@ impl Price<'_, '_> {
 }
 
 /// The inner protocol's inference that stands alone: the smallest batch, if that is one, on the same model, link and
-/// machine, with the same options.
-fn alone<'c, 'a>(cells: &'c [Cell<'a>], fusion: &Cell<'_>) -> Option<&'c Cell<'a>> {
+/// machine, with the same options. From the plan's own record if it has one: the machine is not as fast at all hours.
+fn alone<'a>(cells: &[Cell<'a>], fusion: &Cell<'a>) -> Option<Cell<'a>> {
     let f = fusion.setting();
     let inner = f.protocol.strip_prefix("fusion(")?.strip_suffix(')')?;
-    cells.iter().find(|c| {
-        let r = c.setting();
-        let same = (&r.model, &r.link, &r.reveal, &r.truncation, r.threads, r.lanes)
-            == (&f.model, &f.link, &f.reveal, &f.truncation, f.threads, f.lanes);
-        r.protocol == inner && r.batch == 1 && same && c.folder.machine.name == fusion.folder.machine.name
-    })
+    let stands_alone = |r: &RunRow| {
+        let options = |r: &RunRow| (r.reveal.clone(), r.truncation.clone(), r.threads, r.lanes);
+        let same = (&r.model, &r.link) == (&f.model, &f.link) && options(r) == options(f);
+        r.protocol == inner && r.batch == 1 && same && r.server == HONEST
+    };
+    let folder = fusion.folder;
+    let rows = folder.runs.iter().filter(|r| stands_alone(r) && r.link_means == f.link_means).collect();
+    let own = Cell { folder, rows };
+    if own.good().next().is_some() {
+        return Some(own);
+    }
+    let same_machine = |c: &&Cell<'_>| c.folder.machine.name == folder.machine.name;
+    cells.iter().filter(same_machine).find(|c| stands_alone(c.setting())).cloned()
 }
 
 /// Every plan that was run, in the order of tables.
@@ -104,8 +112,8 @@ pub(crate) fn page(cells: &[Cell<'_>]) -> String {
         return String::new();
     }
     format!(
-        "A query's share of a plan, beside **one inference of the inner protocol alone** on the same link and machine. r = (R B \
-         + T) / R inferences are run for a query; where it takes less than r times the time or the bytes, that is the batch's \
+        "A query's share of a plan, beside **one inference of the inner protocol alone** on the same link and machine, of the same record \
+         where that has one. r = (R B + T) / R inferences are run for a query; where it takes less than r times the time or the bytes, that is the batch's \
          doing: its inferences share rounds, weight transforms and OT extension. Where it takes more time, the batch shared less \
          than the runs differ by. *Mixing and checks*: what Fusion itself adds, as a part of \
          the client's time.\n\n{t}"
@@ -117,6 +125,25 @@ mod tests {
     use super::super::cells::cells;
     use super::*;
     use crate::record::samples;
+
+    #[test]
+    fn an_inference_of_the_same_record_is_the_price_before_a_newer_one() {
+        let [mut old, mut new] = ["a", "b"].map(samples::folder);
+        for (folder, ns, day) in [(&mut old, 1_000_000_000, "1"), (&mut new, 2_000_000_000, "2")] {
+            let (mut run, phases) = samples::run("cheetah", "lan", 1);
+            (run.run_wall_ns, run.started_utc) = (Some(ns), format!("2030-01-0{day}T00:00:00Z"));
+            samples::add(folder, (run, phases));
+        }
+        samples::add(&mut old, samples::composed(1));
+        let folders = [old, new];
+        let all = cells(&folders);
+        let [with_own] = prices(&all).try_into().ok().unwrap();
+        let mut without = folders.clone();
+        without[0].runs.retain(|r| r.protocol != "cheetah");
+        let all = cells(&without);
+        let [with_other] = prices(&all).try_into().ok().unwrap();
+        assert!((with_own.time.unwrap() / with_other.time.unwrap() - 2.0).abs() < 1e-9);
+    }
 
     #[test]
     fn a_plan_is_priced_in_inferences_that_stand_alone() {
