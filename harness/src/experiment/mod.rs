@@ -46,8 +46,9 @@ const MOST_REPETITIONS: u32 = 10_000;
 /// Longest time limit of a run, 30 days (local).
 pub(crate) const MOST_TIMEOUT_S: u64 = 30 * 24 * 3600;
 
-/// Most queries in one batch (local): as many as the random data set has, and declared costs still fit into 64 bits.
-pub(crate) const MOST_BATCH: usize = 1 << 16;
+/// Most queries in one batch (local): twice what the greatest data set has, whose lack is a row; declared costs still fit into
+/// 64 bits.
+pub(crate) const MOST_BATCH: usize = 1 << 17;
 
 /// Refuses what no machine can do, whether a file, a flag or a job says so.
 ///
