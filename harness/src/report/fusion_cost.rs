@@ -23,19 +23,18 @@ impl Price<'_, '_> {
     }
 }
 
-/// The inner protocol's inference that stands alone: the smallest batch, if that is one, on the same model, link and
-/// machine, with the same options. From the plan's own record if it has one: the machine is not as fast at all hours.
+/// The inner protocol's inference that stands alone: the smallest batch, if that is one, on the same model, link (made
+/// by the same means) and machine, with the same options. From the plan's own record if it has one: the machine is not as fast at all hours.
 fn alone<'a>(cells: &[Cell<'a>], fusion: &Cell<'a>) -> Option<Cell<'a>> {
     let f = fusion.setting();
     let inner = f.protocol.strip_prefix("fusion(")?.strip_suffix(')')?;
     let stands_alone = |r: &RunRow| {
-        let options = |r: &RunRow| (r.reveal.clone(), r.truncation.clone(), r.threads, r.lanes);
-        let same = (&r.model, &r.link) == (&f.model, &f.link) && options(r) == options(f);
-        r.protocol == inner && r.batch == 1 && same && r.server == HONEST
+        let link = (&r.link, &r.link_means) == (&f.link, &f.link_means);
+        let options = (&r.reveal, &r.truncation, r.threads, r.lanes) == (&f.reveal, &f.truncation, f.threads, f.lanes);
+        r.protocol == inner && r.batch == 1 && r.model == f.model && link && options && r.server == HONEST
     };
     let folder = fusion.folder;
-    let rows = folder.runs.iter().filter(|r| stands_alone(r) && r.link_means == f.link_means).collect();
-    let own = Cell { folder, rows };
+    let own = Cell { folder, rows: folder.runs.iter().filter(|r| stands_alone(r)).collect() };
     if own.good().next().is_some() {
         return Some(own);
     }
@@ -112,11 +111,11 @@ pub(crate) fn page(cells: &[Cell<'_>]) -> String {
         return String::new();
     }
     format!(
-        "A query's share of a plan, beside **one inference of the inner protocol alone** on the same link and machine, of the same record \
-         where that has one. r = (R B + T) / R inferences are run for a query; where it takes less than r times the time or the bytes, that is the batch's \
-         doing: its inferences share rounds, weight transforms and OT extension. Where it takes more time, the batch shared less \
-         than the runs differ by. *Mixing and checks*: what Fusion itself adds, as a part of \
-         the client's time.\n\n{t}"
+        "A query's share of a plan, beside **one inference of the inner protocol alone** on the same link and machine, of the \
+         same record where that has one. r = (R B + T) / R inferences are run for a query; where it takes less than r times the \
+         time or the bytes, that is the batch's doing: its inferences share rounds, weight transforms and OT extension. Where it \
+         takes more time, the batch shared less than the runs differ by. *Mixing and checks*: what Fusion itself adds, as a part \
+         of the client's time.\n\n{t}"
     )
 }
 
